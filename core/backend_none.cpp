@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// A build without CUDA: no devices, and every request for one is a clear error.
+#include <limbeck/core/backend.h>
+
+#include <limbeck/core/error.h>
+
+namespace limbeck::backend {
+namespace {
+
+[[noreturn]] void no_gpu() {
+  throw CudaError("cuda: this limbeck was built without CUDA; use cpu");
+}
+
+}  // namespace
+
+int device_count() { return 0; }
+std::string device_name(int) { no_gpu(); }
+void* allocate(int, std::size_t) { no_gpu(); }
+void release(int, void*) { no_gpu(); }
+void copy_to_device(int, void*, const void*, std::size_t) { no_gpu(); }
+void copy_to_host(int, void*, const void*, std::size_t) { no_gpu(); }
+void copy_on_device(int, void*, const void*, std::size_t) { no_gpu(); }
+void set_bytes(int, void*, int, std::size_t) { no_gpu(); }
+void synchronize(int) { no_gpu(); }
+
+}  // namespace limbeck::backend

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/core/dispatch.h>
+
+#include <atomic>
+
+namespace limbeck {
+namespace {
+
+std::atomic<std::uint64_t> dispatches{0};
+
+}  // namespace
+
+std::uint64_t cuda_dispatch_count() { return dispatches; }
+
+void detail::count_cuda_dispatch() { ++dispatches; }
+
+}  // namespace limbeck

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal: sends a checked call to the twin for a device. LIMBECK_HAS_GPU is set by the build.
+#pragma once
+
+#include <cstdint>
+
+#include <limbeck/core/device.h>
+#include <limbeck/core/error.h>
+
+namespace limbeck {
+
+/// Kernel-level calls sent to the GPU twin so far; tests use it to prove the device was used.
+std::uint64_t cuda_dispatch_count();
+
+namespace detail {
+void count_cuda_dispatch();
+}
+
+}  // namespace limbeck
+
+#if LIMBECK_HAS_GPU
+#define LIMBECK_CUDA_ARM(call) (::limbeck::detail::count_cuda_dispatch(), cuda::call)
+#else
+#define LIMBECK_CUDA_ARM(call) throw ::limbeck::CudaError(#call ": built without CUDA")
+#endif
+
+/// LIMBECK_DISPATCH(x.device(), relu(y, x)) calls cpu::relu(y, x) or cuda::relu(y, x).
+#define LIMBECK_DISPATCH(device, call) \
+  do {                                 \
+    if ((device).is_cuda())            \
+      LIMBECK_CUDA_ARM(call);          \
+    else                               \
+      cpu::call;                       \
+  } while (0)

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Caching memory pool, one per device, with peak statistics.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include <limbeck/core/device.h>
+
+namespace limbeck {
+
+/// Bytes handed out now, the most ever handed out, and bytes held from the system.
+struct PoolStats {
+  std::size_t in_use = 0;
+  std::size_t peak = 0;
+  std::size_t reserved = 0;
+};
+
+/// A block of `bytes` bytes on the device, 256-byte aligned on a GPU and 64-byte aligned on the
+/// CPU; returned to the pool when the last owner goes. Reuse follows the device's stream order.
+/// Contents are undefined. Throws std::bad_alloc or CudaError after trying once more with an
+/// emptied cache.
+std::shared_ptr<void> pool_allocate(Device device, std::size_t bytes);
+PoolStats pool_stats(Device device);
+void pool_reset_peak(Device device);     ///< peak = in_use
+void pool_release_cache(Device device);  ///< gives unused blocks back to the system
+
+}  // namespace limbeck

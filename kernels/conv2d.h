@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// 2-D convolution (cross-correlation), images in NHWC, as an implicit matrix product.
+#pragma once
+
+#include <limbeck/core/out.h>
+#include <limbeck/core/tensor.h>
+
+namespace limbeck {
+
+struct Conv2dOptions {
+  std::int64_t stride = 1;   ///< >= 1, both directions
+  std::int64_t padding = 0;  ///< >= 0 zeros on each side
+};
+
+/// (N,H,W,C) and weights (O,KH,KW,C) give (N,OH,OW,O), OH = (H + 2 padding - KH) / stride + 1
+/// (floor).
+Shape conv2d_output_shape(const Shape& x, const Shape& w, const Conv2dOptions& options);
+
+/// y = x * w + bias, written. x (N,H,W,C), w (O,KH,KW,C), bias (O) or undefined, y as above.
+void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
+                    const Conv2dOptions& options);
+/// dx (like x) from dy (like y), written.
+void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,
+                          const Conv2dOptions& options);
+/// dw (like w) from x and dy, written or added. On the CPU in MathMode::exact each element is one
+/// FMA chain over (n, oh, ow), so sums added over batch blocks equal the whole.
+void conv2d_backward_weight(Tensor& dw, const Tensor& x, const Tensor& dy, Out out,
+                            const Conv2dOptions& options);
+
+namespace cpu {
+void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
+                    const Conv2dOptions& options);
+void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,
+                          const Conv2dOptions& options);
+void conv2d_backward_weight(Tensor& dw, const Tensor& x, const Tensor& dy, Out out,
+                            const Conv2dOptions& options);
+}  // namespace cpu
+namespace cuda {
+void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
+                    const Conv2dOptions& options);
+void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,
+                          const Conv2dOptions& options);
+void conv2d_backward_weight(Tensor& dw, const Tensor& x, const Tensor& dy, Out out,
+                            const Conv2dOptions& options);
+}  // namespace cuda
+
+}  // namespace limbeck

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Module: what a model is made of.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <limbeck/autograd/variable.h>
+#include <limbeck/core/philox.h>
+
+namespace limbeck {
+
+/// What a forward pass must know besides its input. Randomness is a function of these fields, so a
+/// step can be repeated and a batch split into micro-batches.
+struct Context {
+  bool training = false;
+  std::uint64_t seed = 0;
+  std::uint32_t step = 0;
+  std::int64_t first_row = 0;  ///< index in the whole batch of the first row of this micro-batch
+  std::uint32_t random_layer = 0;  ///< counts the layers that draw numbers; starts at 0 each pass
+};
+
+/// How a weight is stored in files, which keep PyTorch's layouts: conv weights are OIHW there and
+/// OHWI here; everything else is the same.
+enum class Layout { plain, conv_ohwi };
+
+struct NamedParameter {
+  std::string name;  ///< dotted, as PyTorch names it: "fc1.weight"
+  Variable value;
+  Layout layout = Layout::plain;
+  bool decay = true;  ///< biases are exempt from weight decay when an optimiser is told so
+};
+
+class Module {
+ public:
+  virtual ~Module() = default;
+  virtual Variable forward(const Variable& x, Context& context) = 0;
+  /// Shape of one batch's output for a batch of inputs; throws std::invalid_argument naming the
+  /// layer, the shape it got and the one it expects.
+  virtual Shape output_shape(const Shape& input) const = 0;
+  /// In a fixed order, names relative to this module.
+  virtual std::vector<NamedParameter> parameters() { return {}; }
+  /// One word for tables: "Linear(784, 10)".
+  virtual std::string describe() const = 0;
+};
+
+std::int64_t parameter_count(Module& module);
+
+}  // namespace limbeck
