@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// How good a model is, and how much of the teacher a student has.
+#pragma once
+
+#include <cstdint>
+
+#include <limbeck/core/tensor.h>
+
+namespace limbeck {
+
+inline constexpr int kEceBins = 15;
+
+/// A model against the labels, over N samples; p = softmax(logits).
+struct Metrics {
+  std::int64_t samples = 0;
+  std::int64_t errors = 0;  ///< argmax (lowest index among equals) is not the label, or is a NaN
+  double accuracy = 0;      ///< 1 - errors / N
+  double nll = 0;           ///< mean of -log p_label
+  /// Expected calibration error, Guo et al. 2017: sum over m of (|B_m|/N) |accuracy(B_m) -
+  /// confidence(B_m)|, confidence = max p, B_m = ((m-1)/15, m/15].
+  double ece = 0;
+};
+
+/// logits (N,V) of a floating dtype, labels (N) i32 in [0,V); N, V >= 1, any device. Sums are
+/// doubles in sample order on the CPU. NaN logits give errors and NaN nll and ece.
+Metrics measure(const Tensor& logits, const Tensor& labels);
+
+/// A student against its teacher, over N samples.
+struct Fidelity {
+  double agreement = 0;  ///< share of samples with equal argmax
+  /// Product of the two accuracies. Two models that err independently already agree at least this
+  /// often, so only what lies above it speaks of the teacher (Stanton et al. 2021).
+  double baseline = 0;
+  double forward_kl = 0;  ///< mean KL(teacher || student) at tau = 1
+  double reverse_kl = 0;  ///< mean KL(student || teacher) at tau = 1
+};
+
+/// student, teacher (N,V) of floating dtypes, labels (N) i32 in [0,V); otherwise as measure.
+Fidelity measure_fidelity(const Tensor& student, const Tensor& teacher, const Tensor& labels);
+
+}  // namespace limbeck
