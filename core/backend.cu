@@ -19,13 +19,13 @@ cudaStream_t stream_of(int device) {
   return s;
 }
 
-cudaStream_t select(int device) {
-  LIMBECK_CUDA_CHECK(cudaSetDevice(device));
+cudaStream_t selected_stream(int device) {
+  select(device);
   return stream_of(device);
 }
 
 void copy(int device, void* dst, const void* src, std::size_t bytes, cudaMemcpyKind kind) {
-  const cudaStream_t s = select(device);
+  const cudaStream_t s = selected_stream(device);
   LIMBECK_CUDA_CHECK(cudaMemcpyAsync(dst, src, bytes, kind, s));
   // The host buffer may go away or be read as soon as we return.
   if (kind != cudaMemcpyDeviceToDevice) LIMBECK_CUDA_CHECK(cudaStreamSynchronize(s));
@@ -61,6 +61,8 @@ std::string device_name(int device) {
   return properties.name;
 }
 
+void select(int device) { LIMBECK_CUDA_CHECK(cudaSetDevice(device)); }
+
 void* allocate(int device, std::size_t bytes) {
   select(device);
   void* p = nullptr;
@@ -69,7 +71,7 @@ void* allocate(int device, std::size_t bytes) {
 }
 
 void release(int device, void* p) {
-  LIMBECK_CUDA_CHECK(cudaStreamSynchronize(select(device)));
+  LIMBECK_CUDA_CHECK(cudaStreamSynchronize(selected_stream(device)));
   LIMBECK_CUDA_CHECK(cudaFree(p));
 }
 
@@ -86,9 +88,9 @@ void copy_on_device(int device, void* dst, const void* src, std::size_t bytes) {
 }
 
 void set_bytes(int device, void* dst, int value, std::size_t bytes) {
-  LIMBECK_CUDA_CHECK(cudaMemsetAsync(dst, value, bytes, select(device)));
+  LIMBECK_CUDA_CHECK(cudaMemsetAsync(dst, value, bytes, selected_stream(device)));
 }
 
-void synchronize(int device) { LIMBECK_CUDA_CHECK(cudaStreamSynchronize(select(device))); }
+void synchronize(int device) { LIMBECK_CUDA_CHECK(cudaStreamSynchronize(selected_stream(device))); }
 
 }  // namespace limbeck::backend

@@ -10,6 +10,7 @@ namespace limbeck::backend {
 
 int device_count();
 std::string device_name(int device);
+void select(int device);  ///< makes it the one this thread launches kernels on
 void* allocate(int device, std::size_t bytes);  ///< device memory, 256-byte aligned
 void release(int device, void* p);              ///< after queued work that uses it is done
 void copy_to_device(int device, void* dst, const void* src, std::size_t bytes);

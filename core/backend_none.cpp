@@ -15,6 +15,7 @@ namespace {
 
 int device_count() { return 0; }
 std::string device_name(int) { no_gpu(); }
+void select(int) { no_gpu(); }
 void* allocate(int, std::size_t) { no_gpu(); }
 void release(int, void*) { no_gpu(); }
 void copy_to_device(int, void*, const void*, std::size_t) { no_gpu(); }

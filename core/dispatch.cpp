@@ -3,6 +3,8 @@
 
 #include <atomic>
 
+#include <limbeck/core/backend.h>
+
 namespace limbeck {
 namespace {
 
@@ -12,6 +14,9 @@ std::atomic<std::uint64_t> dispatches{0};
 
 std::uint64_t cuda_dispatch_count() { return dispatches; }
 
-void detail::count_cuda_dispatch() { ++dispatches; }
+void detail::enter_cuda(Device device) {
+  ++dispatches;
+  backend::select(device.index());
+}
 
 }  // namespace limbeck

@@ -13,22 +13,22 @@ namespace limbeck {
 std::uint64_t cuda_dispatch_count();
 
 namespace detail {
-void count_cuda_dispatch();
+void enter_cuda(Device device);  // counts the call and makes the device current
 }
 
 }  // namespace limbeck
 
 #if LIMBECK_HAS_GPU
-#define LIMBECK_CUDA_ARM(call) (::limbeck::detail::count_cuda_dispatch(), cuda::call)
+#define LIMBECK_CUDA_ARM(device, call) (::limbeck::detail::enter_cuda(device), cuda::call)
 #else
-#define LIMBECK_CUDA_ARM(call) throw ::limbeck::CudaError(#call ": built without CUDA")
+#define LIMBECK_CUDA_ARM(device, call) throw ::limbeck::CudaError(#call ": built without CUDA")
 #endif
 
 /// LIMBECK_DISPATCH(x.device(), relu(y, x)) calls cpu::relu(y, x) or cuda::relu(y, x).
-#define LIMBECK_DISPATCH(device, call) \
-  do {                                 \
-    if ((device).is_cuda())            \
-      LIMBECK_CUDA_ARM(call);          \
-    else                               \
-      cpu::call;                       \
+#define LIMBECK_DISPATCH(device, call)  \
+  do {                                  \
+    if ((device).is_cuda())             \
+      LIMBECK_CUDA_ARM((device), call); \
+    else                                \
+      cpu::call;                        \
   } while (0)
