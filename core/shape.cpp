@@ -34,7 +34,10 @@ std::int64_t Shape::numel() const {
 
 std::string Shape::str() const {
   std::string text = "(";
-  for (int i = 0; i < rank_; ++i) text += (i ? "," : "") + std::to_string(dims_[i]);
+  for (int i = 0; i < rank_; ++i) {
+    if (i > 0) text += ',';
+    text += std::to_string(dims_[i]);
+  }
   return text + ")";
 }
 

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal: the exact matrix product on the CPU, for float and double, over any strides.
+#pragma once
+
+#include <cstdint>
+
+namespace limbeck::cpu {
+
+/// A matrix by pointer and strides: element (i,j) is p[i * row + j * col].
+template <class T>
+struct Strided {
+  T* p;
+  std::int64_t row;
+  std::int64_t col;
+};
+
+/// What happens to a finished element: c += bias_j (when not null), then 0 if c < 0 (when relu).
+template <class T>
+struct GemmEpilogue {
+  const T* bias = nullptr;  ///< one per column of c
+  bool relu = false;
+};
+
+/// c (m,n) = a (m,k) b (k,n), or += when add; row i of c starts at c + i * ldc. Each c_ij is one
+/// chain of fused multiply-adds over k = 0..k-1 from 0 (or from c_ij), then the epilogue: its bits
+/// do not depend on m, n, threads, blocking or instruction set. T is float or double. c must not
+/// overlap a or b.
+template <class T>
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Strided<const T> a, Strided<const T> b,
+          T* c, std::int64_t ldc, bool add, const GemmEpilogue<T>& epilogue = {});
+
+}  // namespace limbeck::cpu

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/kernels/matmul.h>
+
+#include <limbeck/core/dispatch.h>
+#include <limbeck/core/math_mode.h>
+#include <limbeck/kernels/gemm.h>
+#include <limbeck/kernels/onednn.h>
+
+namespace limbeck {
+namespace {
+
+Shape op_shape(const Tensor& t, Trans trans) {
+  return trans == Trans::yes ? Shape{t.dim(1), t.dim(0)} : t.shape();
+}
+
+void check_like(const char* op, const char* what, const Tensor& t, const Tensor& reference) {
+  LIMBECK_CHECK(t.device() == reference.device() && t.dtype() == reference.dtype(), op, ": ", what,
+                " is ", t.dtype(), " on ", t.device(), "; expected ", reference.dtype(), " on ",
+                reference.device());
+}
+
+void check_matrix(const char* op, const char* what, const Tensor& t) {
+  LIMBECK_CHECK(t.defined() && t.rank() == 2, op, ": ", what, " has shape ",
+                t.defined() ? t.shape() : Shape{}, "; expected a matrix");
+  LIMBECK_CHECK(is_floating(t.dtype()), op, ": ", what, " is ", t.dtype(),
+                "; expected a floating dtype");
+}
+
+}  // namespace
+
+void matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out) {
+  check_matrix("matmul", "a", a);
+  check_matrix("matmul", "b", b);
+  check_matrix("matmul", "c", c);
+  check_like("matmul", "b", b, a);
+  check_like("matmul", "c", c, a);
+  const Shape sa = op_shape(a, trans_a), sb = op_shape(b, trans_b);
+  LIMBECK_CHECK(sa[1] == sb[0], "matmul: op(a) has shape ", sa, ", op(b) ", sb,
+                "; expected (M,K) and (K,N)");
+  LIMBECK_CHECK((c.shape() == Shape{sa[0], sb[1]}), "matmul: c has shape ", c.shape(),
+                "; expected ", Shape{sa[0], sb[1]});
+  LIMBECK_DISPATCH(a.device(), matmul(c, a, trans_a, b, trans_b, out));
+}
+
+void linear_forward(Tensor& y, Tensor* pre, const Tensor& x, const Tensor& w, const Tensor& bias,
+                    Activation act) {
+  check_matrix("linear", "x", x);
+  check_matrix("linear", "w", w);
+  check_like("linear", "w", w, x);
+  check_like("linear", "y", y, x);
+  LIMBECK_CHECK(x.dim(1) == w.dim(1), "linear: x has shape ", x.shape(), ", w ", w.shape(),
+                "; expected (N,I) and (O,I)");
+  const Shape expected{x.dim(0), w.dim(0)};
+  LIMBECK_CHECK(y.shape() == expected, "linear: y has shape ", y.shape(), "; expected ", expected);
+  if (pre != nullptr) {
+    check_like("linear", "pre", *pre, x);
+    LIMBECK_CHECK(pre->shape() == expected, "linear: pre has shape ", pre->shape(), "; expected ",
+                  expected);
+  }
+  if (bias.defined()) {
+    check_like("linear", "bias", bias, x);
+    LIMBECK_CHECK(bias.shape() == Shape{w.dim(0)}, "linear: bias has shape ", bias.shape(),
+                  "; expected ", Shape{w.dim(0)});
+  }
+  LIMBECK_DISPATCH(x.device(), linear_forward(y, pre, x, w, bias, act));
+}
+
+namespace cpu {
+namespace {
+
+template <class T>
+Strided<const T> operand(const Tensor& t, Trans trans) {
+  const T* p = t.data<T>();
+  return trans == Trans::yes ? Strided<const T>{p, 1, t.dim(1)} : Strided<const T>{p, t.dim(1), 1};
+}
+
+template <class T>
+void exact_product(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b,
+                   Out out, const GemmEpilogue<T>& epilogue = {}) {
+  gemm<T>(c.dim(0), c.dim(1), op_shape(a, trans_a)[1], operand<T>(a, trans_a),
+          operand<T>(b, trans_b), c.data<T>(), c.dim(1), out == Out::add, epilogue);
+}
+
+template <class T>
+const T* data_or_null(const Tensor& t) {
+  return t.defined() ? t.data<T>() : nullptr;
+}
+
+// y = x w^T + bias, with relu when asked for.
+void affine(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
+  if (y.dtype() == DType::f64)
+    exact_product<double>(y, x, Trans::no, w, Trans::yes, Out::write,
+                          {data_or_null<double>(bias), relu});
+  else
+    exact_product<float>(y, x, Trans::no, w, Trans::yes, Out::write,
+                         {data_or_null<float>(bias), relu});
+}
+
+}  // namespace
+
+void matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out) {
+  if (math_mode() == MathMode::fast && onednn::matmul(c, a, trans_a, b, trans_b, out)) return;
+  if (c.dtype() == DType::f64) return exact_product<double>(c, a, trans_a, b, trans_b, out);
+  if (c.dtype() == DType::f32) return exact_product<float>(c, a, trans_a, b, trans_b, out);
+  Tensor wide = out == Out::add ? c.to(DType::f32) : Tensor::empty(c.shape());
+  exact_product<float>(wide, a.to(DType::f32), trans_a, b.to(DType::f32), trans_b, out);
+  c.copy_from(wide.to(c.dtype()));
+}
+
+void linear_forward(Tensor& y, Tensor* pre, const Tensor& x, const Tensor& w, const Tensor& bias,
+                    Activation act) {
+  if (x.dtype() == DType::bf16 || x.dtype() == DType::f16) {
+    Tensor wide = Tensor::empty(y.shape());
+    affine(wide, x.to(DType::f32), w.to(DType::f32), bias.defined() ? bias.to(DType::f32) : bias,
+           false);
+    if (pre != nullptr) pre->copy_from(wide.to(pre->dtype()));
+    activation_forward(wide, wide, act);
+    y.copy_from(wide.to(y.dtype()));
+    return;
+  }
+  Tensor& z = pre != nullptr ? *pre : y;
+  const bool relu = act == Activation::relu && pre == nullptr;
+  affine(z, x, w, bias, relu);
+  if (act != Activation::none && !relu)
+    activation_forward(y, z, act);
+  else if (pre != nullptr)
+    y.copy_from(z);
+}
+
+}  // namespace cpu
+
+}  // namespace limbeck
