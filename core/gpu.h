@@ -2,10 +2,15 @@
 // The device language kernels are written in. Under nvcc every name is a thin alias of CUDA's; in
 // the emulated build (LIMBECK_SIMT) tests/simt gives the same names a meaning on the host. Kernels
 // use these names only: no <<<>>>, no raw __shared__, no PTX, no CUDA headers.
+//
+// Rules the emulation enforces, some stricter than the hardware: all threads of a block reach the
+// same sync_block (none returns before it); warp functions are called by every lane in `mask`, with
+// the same mask, from the same line, so a block that uses kFullMask is a multiple of kWarp wide; a
+// shuffle's source lane is in the mask; shared memory is written before it is read.
 #pragma once
 
 #ifdef LIMBECK_SIMT
-#include "tests/simt/device.h"
+#include <limbeck/tests/simt/device.h>
 #else
 
 #include <cuda_runtime.h>
@@ -52,8 +57,9 @@ void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
   cuda_config.blockDim = config.block;
   cuda_config.dynamicSmemBytes = config.dynamic_shared;
   cuda_config.stream = backend::stream();
-  LIMBECK_CUDA_CHECK(
-      cudaLaunchKernelEx(&cuda_config, kernel, static_cast<Params>(std::forward<Args>(args))...));
+  const cudaError_t status =
+      cudaLaunchKernelEx(&cuda_config, kernel, static_cast<Params>(std::forward<Args>(args))...);
+  if (status != cudaSuccess) backend::throw_cuda_error(status, config.name, __FILE__, __LINE__);
 }
 
 LIMBECK_DEVICE void sync_block() { __syncthreads(); }
@@ -61,6 +67,7 @@ LIMBECK_DEVICE void sync_warp(unsigned mask = kFullMask) { __syncwarp(mask); }
 LIMBECK_DEVICE unsigned ballot(bool predicate, unsigned mask = kFullMask) {
   return __ballot_sync(mask, predicate);
 }
+/// T is a 4 or 8 byte number. A shuffle_down past lane 31 leaves the value as it is.
 template <class T>
 LIMBECK_DEVICE T shuffle(T value, int lane, unsigned mask = kFullMask) {
   return __shfl_sync(mask, value, lane);

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The emulated GPU as device.h sees it: launches, rendezvous of threads, shared memory, checked
+// access. One fiber per CUDA thread; a fiber runs until it waits for others, so between two waits
+// a thread is never interrupted.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <source_location>
+#include <string>
+
+struct uint3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+// CUDA's built-in variables, rewritten at every switch between fibers.
+inline uint3 threadIdx, blockIdx;
+inline dim3 blockDim, gridDim;
+
+namespace limbeck::simt {
+
+/// Where in a kernel an operation stands; errors name it.
+using Site = std::source_location;
+
+struct Launch {
+  const char* name;
+  dim3 grid;
+  dim3 block;
+  std::size_t dynamic_shared = 0;
+};
+
+/// A kernel with its arguments: `call(params)` is one thread's work.
+struct Kernel {
+  void (*call)(const void* params);
+  const void* params;
+  std::size_t params_bytes;
+};
+
+/// Runs the whole grid. Throws CudaError naming kernel, block, thread, file and line when a thread
+/// breaks a rule of CUDA's; the other threads are then dropped where they stand.
+void run(const Launch& launch, const Kernel& kernel);
+
+/// Ends the launch with that error, seen from the running thread.
+[[noreturn]] void fail(const std::string& where, const std::string& message);
+[[noreturn]] void fail(const Site& site, const std::string& message);
+
+/// Every thread of the block must arrive here, from the same line, and none may have exited.
+void sync_block(const Site& site);
+
+/// The lanes in `mask` meet; each must call with the same mask and from the same line, and none of
+/// them may have exited or lie beyond the block.
+void sync_warp(unsigned mask, const Site& site);
+unsigned ballot(bool predicate, unsigned mask, const Site& site);
+/// Replaces the `bytes` bytes at `value` by those of lane `source`, which must be in `mask`.
+void shuffle(const char* name, void* value, std::size_t bytes, int source, unsigned mask,
+             const Site& site);
+/// The running thread's lane in its warp.
+int lane();
+
+void thread_fence();
+unsigned atomic_add(unsigned* p, unsigned value);
+/// 16 bytes in one access; fails when `p` is not 16-byte aligned.
+void load16(void* to, const void* p, const Site& site);
+void store16(void* p, const void* from, const Site& site);
+
+/// The block's copy of the shared variable `key`: exactly `bytes` long, no better aligned than
+/// asked, filled with 0xFF (NaN, -1) when the first thread comes by and freed with the block.
+void* shared_array(const void* key, const char* name, std::size_t bytes, std::size_t alignment,
+                   const Site& site);
+/// The launch's dynamic shared memory, likewise; 16-byte aligned.
+void* dynamic_shared(const Site& site);
+
+}  // namespace limbeck::simt
