@@ -31,6 +31,9 @@ struct AdamwOptions {
 /// value and moments are updated in place; grad is read only. The moments start at zero.
 void adamw_step(std::span<AdamwParam> params, const AdamwOptions& options);
 
+/// 1 - beta^step by repeated squaring: the same bits on every machine, for both twins.
+double adamw_bias_correction(double beta, std::int64_t step);
+
 namespace cpu {
 void adamw_step(std::span<AdamwParam> params, const AdamwOptions& options);
 }  // namespace cpu

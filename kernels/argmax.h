@@ -7,7 +7,7 @@
 namespace limbeck {
 
 /// index_n (N, i32) = first position of the maximum of row n of x (N,V), any floating dtype; V
-/// >= 1. A NaN counts as the maximum. Written.
+/// >= 1. A NaN counts as the maximum (the first one wins). Written.
 void argmax_rows(Tensor& index, const Tensor& x);
 /// count (one i64) = number of n with a_n = b_n; a, b (N) i32; written.
 void count_equal(Tensor& count, const Tensor& a, const Tensor& b);

@@ -16,6 +16,9 @@ struct Conv2dOptions {
 /// (floor).
 Shape conv2d_output_shape(const Shape& x, const Shape& w, const Conv2dOptions& options);
 
+/// One floating dtype for all tensors of a call: f32, f64 (CPU only), or bf16 and f16, which are
+/// computed in f32 and rounded once. Every extent of w is >= 1.
+///
 /// y = x * w + bias, written. x (N,H,W,C), w (O,KH,KW,C), bias (O) or undefined, y as above.
 void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
                     const Conv2dOptions& options);

@@ -8,12 +8,16 @@
 namespace limbeck {
 
 /// Element i of x (counted from `first_element`, so that a micro-batch continues the whole batch's
-/// mask) is kept when word i of the stream is >= p * 2^32, and kept elements are divided by 1 - p.
+/// mask) is kept when word i of the stream is >= dropout_threshold(p), and kept elements are
+/// divided by 1 - p.
 struct DropoutOptions {
   double p = 0;  ///< probability of dropping, 0 <= p < 1
   RngStream stream;
   std::int64_t first_element = 0;
 };
+
+/// p * 2^32 rounded up, at most 2^32 - 1.
+std::uint32_t dropout_threshold(double p);
 
 /// y = x * mask / (1 - p), any floating dtype; written; y may be x. The backward is the same call
 /// on the gradient.

@@ -15,12 +15,19 @@ void gather_rows(Tensor& y, const Tensor& data, const Tensor& index);
 struct GatherImagesOptions {
   double scale = 1;  ///< y = scale * pixel + shift
   double shift = 0;
-  /// Image b is moved by (dy,dx), each uniform in -max_jitter..max_jitter, from words 2i and 2i+1
-  /// of `stream`, i = first_sample + b; pixels from outside count as 0 before scale and shift.
+  /// Image b is moved by (dy,dx), each uniform in -max_jitter..max_jitter: gather_offset of words
+  /// 2i and 2i+1, i = first_sample + b; pixels from outside count as 0 before scale and shift.
   int max_jitter = 0;
   RngStream stream;
   std::int64_t first_sample = 0;
 };
+
+/// Maps word `word` of the stream to -max_jitter..max_jitter: floor(u (2 max_jitter + 1) / 2^32) -
+/// max_jitter.
+LIMBECK_HD int gather_offset(const RngStream& stream, std::uint64_t word, int max_jitter) {
+  const std::uint64_t choices = 2 * static_cast<std::uint64_t>(max_jitter) + 1;
+  return static_cast<int>(philox_word(stream, word) * choices >> 32) - max_jitter;
+}
 
 /// y (B,H,W,C) f32 = images of data (N,H,W,C) u8 or f32 at index (B) i32, scaled and jittered.
 /// Written; indices as in gather_rows.
