@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two 16-bit floating types: storage only, arithmetic is done in float.
+// The two 16-bit floating types: storage only, arithmetic is done in float. Assigning a float
+// rounds it; loops of such assignments vectorise, those of constructed temporaries do not.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include <limbeck/core/host_device.h>
@@ -15,13 +15,17 @@ struct BFloat16 {
 
   BFloat16() = default;
   LIMBECK_HD explicit BFloat16(float x) {
-    const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+    const std::uint32_t u = __builtin_bit_cast(std::uint32_t, x);
     const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
     const std::uint32_t rounded = u + 0x7fffu + ((u >> 16) & 1u);
     bits = static_cast<std::uint16_t>(nan ? (u >> 16) | 0x40u : rounded >> 16);
   }
+  LIMBECK_HD BFloat16& operator=(float x) {
+    bits = BFloat16(x).bits;
+    return *this;
+  }
   LIMBECK_HD operator float() const {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
   }
 };
 
@@ -31,7 +35,7 @@ struct Float16 {
 
   Float16() = default;
   LIMBECK_HD explicit Float16(float x) {
-    const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+    const std::uint32_t u = __builtin_bit_cast(std::uint32_t, x);
     const std::uint32_t sign = (u >> 16) & 0x8000u;
     const std::uint32_t a = u & 0x7fffffffu;
     std::uint32_t h;
@@ -40,22 +44,26 @@ struct Float16 {
     } else if (a >= 0x477ff000u) {  // rounds to 2^16 or more
       h = 0x7c00u;
     } else if (a < 0x38800000u) {  // subnormal: let the float adder round at bit 2^-24
-      h = std::bit_cast<std::uint32_t>(std::bit_cast<float>(a) + 0.5f) - 0x3f000000u;
+      h = __builtin_bit_cast(std::uint32_t, __builtin_bit_cast(float, a) + 0.5f) - 0x3f000000u;
     } else {
       h = (a - 0x38000000u + 0xfffu + ((a >> 13) & 1u)) >> 13;
     }
     bits = static_cast<std::uint16_t>(sign | h);
   }
+  LIMBECK_HD Float16& operator=(float x) {
+    bits = Float16(x).bits;
+    return *this;
+  }
   LIMBECK_HD operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
     const std::uint32_t exponent = (bits >> 10) & 0x1fu;
     const std::uint32_t mantissa = bits & 0x3ffu;
-    if (exponent == 0x1fu) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
+    if (exponent == 0x1fu) return __builtin_bit_cast(float, sign | 0x7f800000u | (mantissa << 13));
     if (exponent == 0) {
       const float tiny = static_cast<float>(mantissa) * 0x1p-24f;
       return sign ? -tiny : tiny;
     }
-    return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (mantissa << 13));
+    return __builtin_bit_cast(float, sign | ((exponent + 112u) << 23) | (mantissa << 13));
   }
 };
 
