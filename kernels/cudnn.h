@@ -9,9 +9,9 @@
 
 namespace limbeck::cudnn {
 
-/// As the limbeck:: functions of these names, for f32, bf16 and f16 and no empty tensor.
-void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
-                    const Conv2dOptions& options);
+/// As the limbeck:: functions of these names, without bias, for f32, bf16 and f16 and no empty
+/// tensor.
+void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Conv2dOptions& options);
 void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,
                           const Conv2dOptions& options);
 void conv2d_backward_weight(Tensor& dw, const Tensor& x, const Tensor& dy, Out out,
