@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/tools/dataset.h>
+
+#include <filesystem>
+
+#include <limbeck/core/error.h>
+#include <limbeck/tools/digest.h>
+#include <limbeck/tools/idx.h>
+#include <limbeck/tools/synthetic_digits.h>
+
+namespace limbeck {
+namespace {
+
+constexpr int kDigits = 10;
+
+Dataset make_dataset(std::string name, Tensor images, Tensor labels) {
+  Digest digest;
+  digest.add(images);
+  digest.add(labels);
+  return {std::move(images), std::move(labels), kDigits, std::move(name), digest.hex()};
+}
+
+/// folder/name or folder/name.gz, whichever is there.
+std::string find_file(const std::string& folder, const std::string& name) {
+  const auto path = std::filesystem::path(folder) / name;
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored)) return path.string();
+  const std::string packed = path.string() + ".gz";
+  if (std::filesystem::exists(packed, ignored)) return packed;
+  throw IoError(path.string() + ": no such file, with or without .gz");
+}
+
+/// `prefix` is "train" or "t10k", as in the official names.
+Dataset load_mnist(const std::string& folder, const std::string& prefix) {
+  const std::string image_path = find_file(folder, prefix + "-images-idx3-ubyte");
+  const std::string label_path = find_file(folder, prefix + "-labels-idx1-ubyte");
+  Tensor images = read_idx_images(image_path);
+  Tensor labels = read_idx_labels(label_path, kDigits);
+  if (images.dim(0) != labels.dim(0))
+    throw IoError(detail::concat(label_path, ": ", labels.dim(0), " labels for the ", images.dim(0),
+                                 " images of ", image_path));
+  return make_dataset("mnist/" + prefix, std::move(images), std::move(labels));
+}
+
+Dataset draw(const std::string& part, std::int64_t samples, std::uint32_t first,
+             std::uint64_t seed) {
+  Tensor images = Tensor::empty({samples, 28, 28, 1}, DType::u8);
+  Tensor labels = Tensor::empty({samples}, DType::i32);
+  draw_synthetic_digits(images, labels, seed, first);
+  return make_dataset("synthetic-digits/" + part, std::move(images), std::move(labels));
+}
+
+TrainTest draw_both(const SyntheticOptions& options) {
+  constexpr std::int64_t kFirstTest = std::int64_t{1} << 31;  // samples of test follow all of train
+  for (const std::int64_t n : {options.train_samples, options.test_samples})
+    LIMBECK_CHECK(n >= 1 && n <= kFirstTest, "synthetic-digits: ", n, " samples; expected 1 to ",
+                  kFirstTest);
+  return {draw("train", options.train_samples, 0, options.seed),
+          draw("test", options.test_samples, static_cast<std::uint32_t>(kFirstTest), options.seed)};
+}
+
+}  // namespace
+
+TrainTest load_dataset(const std::string& source, const SyntheticOptions& synthetic) {
+  if (source == "synthetic-digits") return draw_both(synthetic);
+  if (!std::filesystem::is_directory(source))
+    throw IoError(source + ": not a folder, and not a built-in data set (synthetic-digits)");
+  return {load_mnist(source, "train"), load_mnist(source, "t10k")};
+}
+
+}  // namespace limbeck
