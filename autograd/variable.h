@@ -60,7 +60,8 @@ class NoGrad {
 
 bool grad_enabled();
 
-/// Where a backward function leaves the gradient of one of its inputs.
+/// Where a backward function leaves the gradient of one of its inputs. Does nothing for an input
+/// that needs no gradient.
 class InputGrad {
  public:
   explicit InputGrad(Node* node) : node_(node) {}
@@ -78,8 +79,13 @@ class InputGrad {
 
 using BackwardFn = std::function<void(const Tensor& dout, std::span<InputGrad> inputs)>;
 
-/// Makes the result of an op. When no input needs a gradient, or under NoGrad, `backward` is
-/// dropped (with everything it captured). It is called at most once; inputs[i] belongs to the i-th
+/// True when an op on these inputs is recorded: what the op saves for backward is worth computing.
+/// An undefined input needs no gradient.
+bool records(std::span<const Variable> inputs);
+
+/// Makes the result of an op. When records(inputs) is false, `backward` is dropped (with everything
+/// it captured). It is called at most once; inputs[i] belongs to the i-th input. The memory of dout
+/// is the node's own and nobody reads it afterwards: backward may work in it and hand it to one
 /// input.
 Variable record(const char* op, Tensor value, std::vector<Variable> inputs, BackwardFn backward);
 

@@ -14,6 +14,8 @@ void mul(Tensor& y, const Tensor& a, const Tensor& b);
 void scale(Tensor& y, const Tensor& x, double alpha);
 /// y += alpha * x, one fma per element. Any floating dtype; added.
 void axpy(Tensor& y, double alpha, const Tensor& x);
+/// y = e^x. Any floating dtype; written; y may be x.
+void exp(Tensor& y, const Tensor& x);
 /// y = s * x where s is a one-element tensor read on the device; written; y may be x.
 void scale_by(Tensor& y, const Tensor& x, const Tensor& s);
 
@@ -22,6 +24,7 @@ void add(Tensor& y, const Tensor& a, const Tensor& b);
 void mul(Tensor& y, const Tensor& a, const Tensor& b);
 void scale(Tensor& y, const Tensor& x, double alpha);
 void axpy(Tensor& y, double alpha, const Tensor& x);
+void exp(Tensor& y, const Tensor& x);
 void scale_by(Tensor& y, const Tensor& x, const Tensor& s);
 }  // namespace cpu
 namespace cuda {
@@ -29,6 +32,7 @@ void add(Tensor& y, const Tensor& a, const Tensor& b);
 void mul(Tensor& y, const Tensor& a, const Tensor& b);
 void scale(Tensor& y, const Tensor& x, double alpha);
 void axpy(Tensor& y, double alpha, const Tensor& x);
+void exp(Tensor& y, const Tensor& x);
 void scale_by(Tensor& y, const Tensor& x, const Tensor& s);
 }  // namespace cuda
 

@@ -21,15 +21,17 @@ struct Context {
   std::uint32_t random_layer = 0;  ///< counts the layers that draw numbers; starts at 0 each pass
 };
 
-/// How a weight is stored in files, which keep PyTorch's layouts: conv weights are OIHW there and
-/// OHWI here; everything else is the same.
-enum class Layout { plain, conv_ohwi };
+/// How a weight is stored in files, which keep PyTorch's layouts. conv_ohwi: OHWI here, OIHW there.
+/// linear_hwc: the columns of a linear layer that reads a flattened image run over (H,W,C) here and
+/// (C,H,W) there. Everything else is the same.
+enum class Layout { plain, conv_ohwi, linear_hwc };
 
 struct NamedParameter {
   std::string name;  ///< dotted, as PyTorch names it: "fc1.weight"
   Variable value;
   Layout layout = Layout::plain;
-  bool decay = true;  ///< biases are exempt from weight decay when an optimiser is told so
+  Shape image = {};   ///< linear_hwc: (H,W,C)
+  bool decay = true;  ///< false for biases, which an optimiser may exempt from weight decay
 };
 
 class Module {

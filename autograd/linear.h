@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fully connected layer as one differentiable op.
+#pragma once
+
+#include <limbeck/autograd/variable.h>
+#include <limbeck/kernels/activation.h>
+
+namespace limbeck {
+
+/// act(x w^T + bias): x (N,I), w (O,I), bias (O) or undefined; result (N,O). Saves x, w and the
+/// output, or for gelu the value before the activation. The gradients of w and bias are added to
+/// their buffers by the kernels themselves, so in MathMode::exact on the CPU micro-batches that
+/// follow each other give the same bits as the whole batch.
+Variable linear(const Variable& x, const Variable& w, const Variable& bias,
+                Activation act = Activation::none);
+
+}  // namespace limbeck

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fully connected layer.
+#pragma once
+
+#include <limbeck/kernels/activation.h>
+#include <limbeck/nn/module.h>
+
+namespace limbeck {
+
+/// y = x w^T + bias; parameters "weight" (O,I) and "bias" (O), zero until initialised. An input of
+/// rank > 2 is flattened to (N,I).
+class Linear : public Module {
+ public:
+  /// `image` names the (H,W,C) of which the input is the flattened form, if it is.
+  Linear(std::int64_t in, std::int64_t out, bool bias = true, DType dtype = DType::f32,
+         Device device = Device::cpu(), const Shape& image = {});
+
+  Variable forward(const Variable& x, Context& context) override;
+  /// act(forward(x)) as one op.
+  Variable forward_fused(const Variable& x, Activation act);
+  Shape output_shape(const Shape& input) const override;
+  std::vector<NamedParameter> parameters() override;
+  std::string describe() const override;
+
+ private:
+  std::int64_t in_, out_;
+  Shape image_;
+  Variable weight_, bias_;
+};
+
+}  // namespace limbeck
