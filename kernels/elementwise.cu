@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/kernels/elementwise.h>
+
+#include <limbeck/core/math.h>
+#include <limbeck/kernels/pointwise.cuh>
+
+namespace limbeck::cuda {
+namespace {
+
+struct Add {
+  LIMBECK_DEVICE float operator()(const float (&x)[2]) const { return x[0] + x[1]; }
+};
+
+struct Mul {
+  LIMBECK_DEVICE float operator()(const float (&x)[2]) const { return x[0] * x[1]; }
+};
+
+struct Scale {
+  float alpha;
+  LIMBECK_DEVICE float operator()(const float (&x)[1]) const { return alpha * x[0]; }
+};
+
+struct Axpy {
+  float alpha;
+  LIMBECK_DEVICE float operator()(const float (&yx)[2]) const {
+    return math::fma(alpha, yx[1], yx[0]);
+  }
+};
+
+template <class T>
+struct ScaleBy {
+  const T* s;
+  LIMBECK_DEVICE float operator()(const float (&x)[1]) const {
+    return static_cast<float>(*s) * x[0];
+  }
+};
+
+}  // namespace
+
+void add(Tensor& y, const Tensor& a, const Tensor& b) {
+  gpu::visit_gpu_floating("add", y.dtype(),
+                          [&]<class T>(TypeTag<T>) { gpu::map<T>("add", y, Add{}, a, b); });
+}
+
+void mul(Tensor& y, const Tensor& a, const Tensor& b) {
+  gpu::visit_gpu_floating("mul", y.dtype(),
+                          [&]<class T>(TypeTag<T>) { gpu::map<T>("mul", y, Mul{}, a, b); });
+}
+
+void scale(Tensor& y, const Tensor& x, double alpha) {
+  gpu::visit_gpu_floating("scale", y.dtype(), [&]<class T>(TypeTag<T>) {
+    gpu::map<T>("scale", y, Scale{static_cast<float>(alpha)}, x);
+  });
+}
+
+void axpy(Tensor& y, double alpha, const Tensor& x) {
+  gpu::visit_gpu_floating("axpy", y.dtype(), [&]<class T>(TypeTag<T>) {
+    gpu::map<T>("axpy", y, Axpy{static_cast<float>(alpha)}, y, x);
+  });
+}
+
+void scale_by(Tensor& y, const Tensor& x, const Tensor& s) {
+  gpu::visit_gpu_floating("scale_by", y.dtype(), [&]<class T>(TypeTag<T>) {
+    gpu::map<T>("scale_by", y, ScaleBy<T>{s.data<T>()}, x);
+  });
+}
+
+}  // namespace limbeck::cuda
