@@ -38,6 +38,13 @@ inline std::vector<DeviceDtype> all_devices() {
   return params;
 }
 
+/// all_devices() less the 16-bit parameters, for ops that have none.
+inline std::vector<DeviceDtype> full_precision_devices() {
+  std::vector<DeviceDtype> params = all_devices();
+  std::erase_if(params, [](const DeviceDtype& p) { return dtype_size(p.dtype) < 4; });
+  return params;
+}
+
 /// Skips CUDA parameters where no GPU is visible, and fails a CUDA test that never used one.
 class DeviceTest : public ::testing::TestWithParam<DeviceDtype> {
  protected:
@@ -46,8 +53,9 @@ class DeviceTest : public ::testing::TestWithParam<DeviceDtype> {
     dispatched_before_ = cuda_dispatch_count();
   }
   void TearDown() override {
-    if (GetParam().device.is_cuda() && cuda_device_count() > 0 && !IsSkipped())
+    if (GetParam().device.is_cuda() && cuda_device_count() > 0 && !IsSkipped()) {
       EXPECT_GT(cuda_dispatch_count(), dispatched_before_) << "the CUDA test never used CUDA";
+    }
   }
   Device device() const { return GetParam().device; }
   DType dtype() const { return GetParam().dtype; }
@@ -65,7 +73,7 @@ class DeviceTest : public ::testing::TestWithParam<DeviceDtype> {
 
 #define LIMBECK_INSTANTIATE_DEVICE_TEST(fixture)                                                   \
   INSTANTIATE_TEST_SUITE_P(Devices, fixture, ::testing::ValuesIn(limbeck::testing::all_devices()), \
-                           [](const auto& info) { return info.param.name(); })
+                           [](const auto& test) { return test.param.name(); })
 
 /// n doubles, uniform in [-scale, scale), from the counter RNG.
 inline std::vector<double> random_values(std::int64_t n, double scale = 1, std::uint64_t seed = 1) {

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/kernels/sgd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include <limbeck/core/dispatch.h>
+#include <limbeck/core/parallel.h>
+#include <limbeck/core/simd.h>
+
+namespace limbeck {
+namespace {
+
+void check_like(const char* what, std::size_t i, const Tensor& t, const Tensor& value) {
+  LIMBECK_CHECK(t.defined(), "sgd_step: parameter ", i, " has no ", what, "; expected one like ",
+                value.dtype(), value.shape());
+  LIMBECK_CHECK(
+      t.shape() == value.shape() && t.dtype() == value.dtype() && t.device() == value.device(),
+      "sgd_step: parameter ", i, " has ", what, " ", t.dtype(), t.shape(), " on ", t.device(),
+      ", value ", value.dtype(), value.shape(), " on ", value.device(), "; expected equal ones");
+}
+
+void check(std::span<const SgdParam> params, const SgdOptions& o) {
+  LIMBECK_CHECK(o.lr >= 0, "sgd_step: lr is ", o.lr, "; expected >= 0");
+  LIMBECK_CHECK(o.momentum >= 0 && o.momentum < 1, "sgd_step: momentum is ", o.momentum,
+                "; expected 0 <= momentum < 1");
+  LIMBECK_CHECK(!o.nesterov || o.momentum > 0, "sgd_step: nesterov with momentum ", o.momentum,
+                "; expected momentum > 0");
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    const SgdParam& p = params[i];
+    LIMBECK_CHECK(p.value.defined(), "sgd_step: parameter ", i, " has no value");
+    LIMBECK_CHECK(p.value.dtype() == DType::f32 ||
+                      (p.value.dtype() == DType::f64 && !p.value.device().is_cuda()),
+                  "sgd_step: parameter ", i, " is ", p.value.dtype(), " on ", p.value.device(),
+                  "; expected f32, or f64 on the CPU");
+    LIMBECK_CHECK(
+        p.value.dtype() == params[0].value.dtype() && p.value.device() == params[0].value.device(),
+        "sgd_step: parameter ", i, " is ", p.value.dtype(), " on ", p.value.device(),
+        ", parameter 0 ", params[0].value.dtype(), " on ", params[0].value.device(),
+        "; expected equal ones");
+    check_like("grad", i, p.grad, p.value);
+    if (o.momentum > 0) check_like("momentum", i, p.momentum, p.value);
+    LIMBECK_CHECK(p.weight_decay >= 0, "sgd_step: parameter ", i, " has weight_decay ",
+                  p.weight_decay, "; expected >= 0");
+  }
+}
+
+}  // namespace
+
+void sgd_step(std::span<SgdParam> params, const SgdOptions& options) {
+  check(params, options);
+  if (params.empty()) return;
+  LIMBECK_DISPATCH(params[0].value.device(), sgd_step(params, options));
+}
+
+namespace cpu {
+namespace {
+
+constexpr std::int64_t kPiece = 32768;  // elements per task
+
+template <class T>
+struct Piece {
+  T* value;
+  const T* grad;
+  T* momentum;  // null without momentum
+  std::int64_t n;
+  T weight_decay;
+};
+
+template <class T>
+std::vector<Piece<T>> split(std::span<SgdParam> params, bool has_momentum) {
+  std::vector<Piece<T>> pieces;
+  for (SgdParam& p : params)
+    for (std::int64_t i = 0, n = p.value.numel(); i < n; i += kPiece)
+      pieces.push_back({p.value.data<T>() + i, p.grad.data<T>() + i,
+                        has_momentum ? p.momentum.data<T>() + i : nullptr, std::min(kPiece, n - i),
+                        static_cast<T>(p.weight_decay)});
+  return pieces;
+}
+
+template <class T>
+[[gnu::always_inline]] inline void update(const Piece<T>& p, T lr) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < p.n; ++i)
+    p.value[i] -= lr * (p.grad[i] + p.weight_decay * p.value[i]);
+}
+
+template <class T>
+[[gnu::always_inline]] inline void update(const Piece<T>& p, T lr, T momentum, bool nesterov) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < p.n; ++i) {
+    const T g = p.grad[i] + p.weight_decay * p.value[i];
+    const T m = momentum * p.momentum[i] + g;
+    p.momentum[i] = m;
+    p.value[i] -= lr * (nesterov ? g + momentum * m : m);
+  }
+}
+
+template <class T>
+void step(std::span<SgdParam> params, const SgdOptions& o) {
+  const T lr = static_cast<T>(o.lr), momentum = static_cast<T>(o.momentum);
+  const auto pieces = split<T>(params, o.momentum > 0);
+  const auto run = [&](std::int64_t t) {
+    const Piece<T>& piece = pieces[static_cast<std::size_t>(t)];
+    simd([&](auto) {
+      if (piece.momentum == nullptr)
+        update(piece, lr);
+      else
+        update(piece, lr, momentum, o.nesterov);
+    });
+  };
+  std::int64_t elements = 0;
+  for (const auto& piece : pieces) elements += piece.n;
+  const auto tasks = static_cast<std::int64_t>(pieces.size());
+  if (elements > kPiece)
+    parallel_for(tasks, run);
+  else
+    for (std::int64_t t = 0; t < tasks; ++t) run(t);
+}
+
+}  // namespace
+
+void sgd_step(std::span<SgdParam> params, const SgdOptions& options) {
+  if (params[0].value.dtype() == DType::f64)
+    step<double>(params, options);
+  else
+    step<float>(params, options);
+}
+
+}  // namespace cpu
+
+}  // namespace limbeck
