@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/nn/weights.h>
+
+namespace limbeck {
+namespace {
+
+/// A weight as `outer` blocks of (cells, channels) in memory and (channels, cells) in files.
+struct Blocks {
+  std::int64_t outer, cells, channels;
+};
+
+Blocks blocks_of(const NamedParameter& p) {
+  const Shape& s = p.value.shape();
+  switch (p.layout) {
+    case Layout::plain:
+      return {1, s.numel(), 1};
+    case Layout::conv_ohwi:
+      return {s[0], s[1] * s[2], s[3]};
+    case Layout::linear_hwc:
+      return {s[0], p.image[0] * p.image[1], p.image[2]};
+  }
+  throw std::invalid_argument("weights: unknown layout");
+}
+
+Shape file_shape(const NamedParameter& p) {
+  const Shape& s = p.value.shape();
+  return p.layout == Layout::conv_ohwi ? Shape{s[0], s[3], s[1], s[2]} : s;
+}
+
+/// dst_ji = src_ij in each of `outer` matrices (rows, cols); CPU.
+Tensor transposed_blocks(const Tensor& src, const Shape& shape, std::int64_t outer,
+                         std::int64_t rows, std::int64_t cols) {
+  Tensor dst = Tensor::empty(shape, src.dtype());
+  visit_dtype(src.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* from = src.data<T>();
+    T* to = dst.data<T>();
+    for (std::int64_t block = 0; block < outer; ++block, from += rows * cols, to += rows * cols)
+      for (std::int64_t i = 0; i < rows; ++i)
+        for (std::int64_t j = 0; j < cols; ++j) to[j * rows + i] = from[i * cols + j];
+  });
+  return dst;
+}
+
+Tensor to_file_layout(const NamedParameter& p) {
+  const Blocks b = blocks_of(p);
+  return transposed_blocks(p.value.value().to(Device::cpu()), file_shape(p), b.outer, b.cells,
+                           b.channels);
+}
+
+Tensor from_file_layout(const NamedParameter& p, const Tensor& stored) {
+  const Blocks b = blocks_of(p);
+  return transposed_blocks(stored, p.value.shape(), b.outer, b.channels, b.cells);
+}
+
+/// What keeps the file from filling the parameters, in one line; empty when nothing does.
+std::string differences(const std::vector<NamedParameter>& parameters,
+                        const std::map<std::string, Tensor>& stored) {
+  std::string text;
+  std::map<std::string, Tensor> unexpected = stored;
+  for (const NamedParameter& p : parameters) {
+    const auto found = stored.find(p.name);
+    unexpected.erase(p.name);
+    if (found == stored.end())
+      text += detail::concat("; missing '", p.name, "' ", file_shape(p));
+    else if (found->second.shape() != file_shape(p))
+      text += detail::concat("; '", p.name, "' has shape ", found->second.shape(), " in the file, ",
+                             file_shape(p), " in the model");
+    else if (!is_floating(found->second.dtype()))
+      text += detail::concat("; '", p.name, "' has dtype ", found->second.dtype(),
+                             " in the file; expected a floating dtype");
+  }
+  for (const auto& [name, tensor] : unexpected)
+    text += detail::concat("; unexpected '", name, "' ", tensor.shape());
+  return text;
+}
+
+}  // namespace
+
+SafetensorsFile export_weights(Module& module, std::map<std::string, std::string> metadata) {
+  SafetensorsFile file{{}, std::move(metadata)};
+  for (const NamedParameter& p : module.parameters())
+    file.tensors.emplace_back(p.name, to_file_layout(p));
+  return file;
+}
+
+void import_weights(Module& module, const SafetensorsFile& file) {
+  std::vector<NamedParameter> parameters = module.parameters();
+  const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
+  const std::string wrong = differences(parameters, stored);
+  LIMBECK_CHECK(wrong.empty(), "weights do not fit the model", wrong);
+  for (NamedParameter& p : parameters) {
+    Tensor& value = p.value.value();
+    const Tensor host = from_file_layout(p, stored.at(p.name).to(Device::cpu()));
+    value.copy_from(host.to(value.dtype()).to(value.device()));
+  }
+}
+
+void save_weights(Module& module, const std::string& path,
+                  std::map<std::string, std::string> metadata) {
+  write_safetensors(path, export_weights(module, std::move(metadata)));
+}
+
+void load_weights(Module& module, const std::string& path) {
+  const SafetensorsFile file = read_safetensors(path);
+  try {
+    import_weights(module, file);
+  } catch (const std::invalid_argument& e) {
+    throw IoError(path + ": " + e.what());
+  }
+}
+
+}  // namespace limbeck
