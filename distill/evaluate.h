@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a model over a whole data set, batch after batch.
+#pragma once
+
+#include <cstdint>
+
+#include <limbeck/nn/module.h>
+
+namespace limbeck {
+
+/// What a model sees of a pixel: scale * pixel + shift.
+struct Preprocess {
+  double scale = 1.0 / 255;
+  double shift = 0;
+};
+
+/// Logits (N,V) of images (N,H,W,C), u8 or f32, on the images' device; in evaluation mode, nothing
+/// recorded. `batch` rows at a time; in MathMode::exact the result does not depend on it. N >= 1.
+Tensor predict(Module& model, const Tensor& images, const Preprocess& input,
+               std::int64_t batch = 500);
+
+}  // namespace limbeck

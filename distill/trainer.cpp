@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The training loop: no host read between two reports.
+#include <limbeck/distill/trainer.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+
+#include <limbeck/autograd/cross_entropy.h>
+#include <limbeck/distill/kd_loss.h>
+#include <limbeck/distill/shuffle.h>
+#include <limbeck/kernels/elementwise.h>
+#include <limbeck/kernels/gather.h>
+#include <limbeck/kernels/reduce.h>
+
+namespace limbeck {
+namespace {
+
+std::unique_ptr<Optimizer> make_optimizer(Module& model, const Recipe& recipe) {
+  if (const auto* sgd = std::get_if<SgdConfig>(&recipe.optimizer))
+    return std::make_unique<Sgd>(model.parameters(), *sgd);
+  return std::make_unique<Adamw>(model.parameters(), std::get<AdamwConfig>(recipe.optimizer));
+}
+
+void check(const TrainSet& data, const Teacher& teacher, const TrainerOptions& options) {
+  const Recipe& recipe = options.recipe;
+  LIMBECK_CHECK(data.images.rank() == 4 && data.labels.shape() == Shape{data.images.dim(0)},
+                "Trainer: images have shape ", data.images.shape(), ", labels ",
+                data.labels.shape(), "; expected (N,H,W,C) and (N)");
+  LIMBECK_CHECK(recipe.epochs >= 1, "Trainer: epochs is ", recipe.epochs, "; expected >= 1");
+  LIMBECK_CHECK(recipe.batch >= 1, "Trainer: batch is ", recipe.batch, "; expected >= 1");
+  LIMBECK_CHECK(recipe.accumulate >= 1 && recipe.accumulate <= recipe.batch,
+                "Trainer: accumulate is ", recipe.accumulate, "; expected 1..batch, which is ",
+                recipe.batch);
+  LIMBECK_CHECK(options.report_every >= 1, "Trainer: report_every is ", options.report_every,
+                "; expected >= 1");
+  const bool has_teacher = teacher.model || teacher.logits.defined();
+  LIMBECK_CHECK(
+      has_teacher == options.distill.has_value(), "Trainer: ",
+      has_teacher ? "a teacher but no loss to use it" : "a distillation loss but no teacher",
+      "; expected both or neither");
+  LIMBECK_CHECK(!teacher.logits.defined() || recipe.max_jitter == 0,
+                "Trainer: teacher logits computed before with max_jitter ", recipe.max_jitter,
+                "; expected 0, or the teacher's model");
+}
+
+}  // namespace
+
+Trainer::Trainer(Module& student, const TrainSet& data, const Teacher& teacher,
+                 const TrainerOptions& options)
+    : student_(student), data_(data), teacher_(teacher), options_(options), samples_(data.samples) {
+  check(data, teacher, options);
+  if (samples_.empty()) {
+    samples_.resize(static_cast<std::size_t>(data.images.dim(0)));
+    std::iota(samples_.begin(), samples_.end(), 0);
+  }
+  const auto count = static_cast<std::int64_t>(samples_.size());
+  LIMBECK_CHECK(count >= 1, "Trainer: no samples; expected at least one");
+  const Recipe& recipe = options_.recipe;
+  steps_per_epoch_ = (count + recipe.batch - 1) / recipe.batch;
+  state_ = {0, recipe.epochs * steps_per_epoch_, options_.seed};
+  Schedule& schedule = options_.recipe.schedule;
+  if (schedule.total_steps == 0) schedule.total_steps = state_.total_steps;
+  learning_rate(schedule, 0);  // refuses a bad schedule now rather than at the first step
+  optimizer_ = make_optimizer(student_, recipe);
+  loss_sum_ = Tensor::zeros({1}, DType::f32, data.images.device());
+}
+
+bool Trainer::resume() {
+  if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
+  state_ = load_checkpoint(options_.checkpoint, student_, *optimizer_, state_);
+  last_checkpoint_ = state_.step;
+  return true;
+}
+
+void Trainer::run(const std::function<void(const Progress&)>& report) {
+  while (state_.step < state_.total_steps) {
+    train_step();
+    const std::int64_t every = options_.checkpoint_every;
+    const bool save = every > 0 && !options_.checkpoint.empty() && state_.step % every == 0;
+    if (!save && state_.step % options_.report_every != 0 && state_.step < state_.total_steps)
+      continue;
+    const Progress now = progress();
+    if (report) report(now);
+    if (save) checkpoint();
+  }
+}
+
+/// The data rows of the batch that comes next.
+Tensor Trainer::batch_index() {
+  const std::int64_t epoch = state_.step / steps_per_epoch_;
+  const auto count = static_cast<std::int64_t>(samples_.size());
+  if (epoch != order_epoch_) {
+    order_ = Tensor::from(shuffled(samples_, options_.seed, static_cast<std::uint32_t>(epoch)),
+                          {count}, data_.images.device());
+    order_epoch_ = epoch;
+  }
+  const std::int64_t begin = state_.step % steps_per_epoch_ * options_.recipe.batch;
+  return order_.rows(begin, std::min(begin + options_.recipe.batch, count));
+}
+
+void Trainer::train_step() {
+  const Tensor index = batch_index();
+  const std::int64_t rows = index.dim(0);
+  const std::int64_t part = (rows + options_.recipe.accumulate - 1) / options_.recipe.accumulate;
+  optimizer_->zero_grad();
+  for (std::int64_t first = 0; first < rows; first += part) {
+    const Tensor loss = train_part(index.rows(first, std::min(first + part, rows)), first,
+                                   static_cast<double>(rows));
+    add(loss_sum_, loss_sum_, loss);
+  }
+  optimizer_->step(learning_rate(options_.recipe.schedule, state_.step));
+  ++state_.step;
+  ++loss_steps_;
+}
+
+/// Forward and backward of the rows of the batch that begin at first_row; returns their share of
+/// the batch's loss.
+Tensor Trainer::train_part(const Tensor& index, std::int64_t first_row, double batch_rows) {
+  const auto step = static_cast<std::uint32_t>(state_.step);
+  const Tensor& images = data_.images;
+  Tensor x = Tensor::empty({index.dim(0), images.dim(1), images.dim(2), images.dim(3)}, DType::f32,
+                           images.device());
+  gather_images(x, images, index,
+                {.scale = options_.input.scale,
+                 .shift = options_.input.shift,
+                 .max_jitter = options_.recipe.max_jitter,
+                 .stream = {options_.seed, step, 0, RngPurpose::augment},
+                 .first_sample = first_row});
+  Context context{.training = true, .seed = options_.seed, .step = step, .first_row = first_row};
+  const Variable logits = student_.forward(Variable(x), context);
+  const Variable loss = loss_of(logits, x, index, batch_rows);
+  loss.backward();
+  return loss.value();
+}
+
+Variable Trainer::loss_of(const Variable& logits, const Tensor& x, const Tensor& index,
+                          double batch_rows) {
+  Tensor labels = Tensor::empty({index.dim(0)}, DType::i32, index.device());
+  gather_rows(labels, data_.labels, index);
+  if (!options_.distill) return cross_entropy(logits, labels, {.mean_over = batch_rows});
+  KdLossOptions loss = *options_.distill;
+  loss.mean_over = batch_rows;
+  if (!teacher_.logits.defined()) {
+    const NoGrad no_grad;
+    Context context;
+    const Tensor targets = teacher_.model->forward(Variable(x), context).value();
+    return kd_loss(logits, targets, labels, loss);
+  }
+  Tensor targets = Tensor::empty({index.dim(0), teacher_.logits.dim(1)}, teacher_.logits.dtype(),
+                                 index.device());
+  gather_rows(targets, teacher_.logits, index);
+  return kd_loss(logits, targets, labels, loss);
+}
+
+/// Fetches the loss, the one host read of the loop, and starts a new sum.
+Progress Trainer::progress() {
+  const double loss = loss_sum_.item() / static_cast<double>(loss_steps_);
+  if (!std::isfinite(loss)) give_up(detail::concat("the loss is ", loss));
+  loss_sum_.fill(0);
+  loss_steps_ = 0;
+  const std::int64_t last = state_.step - 1;
+  return {state_.step, state_.total_steps, last / steps_per_epoch_, loss,
+          learning_rate(options_.recipe.schedule, last)};
+}
+
+void Trainer::checkpoint() {
+  Tensor flag = Tensor::empty({1}, DType::i32, data_.images.device());
+  for (const NamedParameter& p : student_.parameters()) {
+    all_finite(flag, p.value.value());
+    if (flag.item() == 0) give_up("weight \"" + p.name + "\" is not finite");
+  }
+  save_checkpoint(options_.checkpoint, student_, *optimizer_, state_);
+  last_checkpoint_ = state_.step;
+}
+
+void Trainer::give_up(const std::string& what) const {
+  const std::string kept = last_checkpoint_ < 0
+                               ? std::string("there is no checkpoint yet")
+                               : detail::concat("the checkpoint of step ", last_checkpoint_,
+                                                " is kept in ", options_.checkpoint);
+  throw TrainingError(detail::concat("training stopped at step ", state_.step, " of ",
+                                     state_.total_steps, ": ", what, "; ", kept));
+}
+
+}  // namespace limbeck
