@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal: the launch that runs now, its blocks, warps and threads.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <limbeck/tests/simt/fiber.h>
+#include <limbeck/tests/simt/runtime.h>
+#include <limbeck/tests/simt/schedule.h>
+
+namespace limbeck::simt {
+
+struct Block;
+
+/// Shared memory of one block, sm_90.
+inline constexpr std::size_t kMaxShared = 227 * 1024;
+
+enum class State : std::uint8_t { runnable, at_barrier, at_collective, exited };
+
+/// What a waiting thread waits in.
+struct Wait {
+  const char* name = "";
+  Site site;
+  unsigned mask = 0;
+  void* argument = nullptr;  // what the lane brings to a warp function
+};
+
+struct Thread {
+  Fiber fiber;
+  Block* block = nullptr;
+  unsigned index = 0;  // within the block
+  uint3 position;
+  State state = State::exited;
+  Wait wait;
+
+  int lane() const { return static_cast<int>(index % 32); }
+};
+
+struct Warp {
+  unsigned live = 0;     // lanes that have not exited
+  unsigned waiting = 0;  // lanes in a warp function
+};
+
+/// One shared variable of one block.
+struct SharedArray {
+  const void* key;
+  const char* name;
+  std::size_t bytes;
+  std::unique_ptr<char[]> memory;
+  char* begin;
+};
+
+struct Block {
+  std::uint64_t index = 0;  // within the grid
+  uint3 position;
+  std::span<Thread> threads;
+  std::vector<Warp> warps;
+  std::vector<SharedArray> shared;
+  unsigned exited = 0;
+  unsigned at_barrier = 0;
+  const Thread* first_at_barrier = nullptr;
+
+  Warp& warp_of(const Thread& t) { return warps[t.index / 32]; }
+  std::span<Thread> lanes_of(const Thread& t) {
+    const std::size_t begin = t.index / 32 * 32;
+    return threads.subspan(begin, std::min<std::size_t>(32, threads.size() - begin));
+  }
+};
+
+/// The state of the running launch; one at a time.
+struct Grid {
+  const Launch* launch = nullptr;
+  const Kernel* kernel = nullptr;
+  std::optional<Order> order;
+  std::vector<Thread> threads;  // of all resident blocks
+  std::vector<Block> blocks;    // the resident ones
+  Fiber host;
+  Thread* running = nullptr;  // nullptr while the host runs
+  std::string failure;
+};
+extern Grid grid;
+
+/// The running thread; throws when a device function is called by the host.
+Thread& self();
+/// Gives the processor to the next runnable thread, or to the host.
+void yield();
+void switch_to_host();
+/// Makes those of `threads` that `chosen(thread)` runnable, in the schedule's order.
+template <class Chosen>
+void wake(std::span<Thread> threads, Chosen chosen);
+
+/// `kernel 'x' block (1,0,0) thread (5,0,0)`.
+std::string describe(const Thread& thread);
+std::string describe(const uint3& position);
+std::string describe(const Site& site);  ///< `relu.cu:12`
+std::string describe(const Wait& wait);  ///< `ballot(mask 0x1) at relu.cu:12`
+
+/// What a thread does when its kernel returns: leaves its block, which others may still wait in.
+void exit_thread();
+
+template <class Chosen>
+void wake(std::span<Thread> threads, Chosen chosen) {
+  const std::size_t span = std::bit_ceil(threads.size());
+  const std::size_t flip = grid.order->next_flip() & (span - 1);
+  for (std::size_t i = 0; i < span; ++i) {
+    const std::size_t k = i ^ flip;
+    if (k >= threads.size() || !chosen(threads[k])) continue;
+    threads[k].state = State::runnable;
+    grid.order->push(&threads[k]);
+  }
+}
+
+}  // namespace limbeck::simt

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/tests/simt/memory.h>
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include <limbeck/core/error.h>
+#include <limbeck/tests/simt/sanitizer.h>
+
+namespace limbeck::simt {
+namespace {
+
+constexpr std::size_t kArenaBytes = std::size_t{1}
+                                    << 40;  // addresses only; pages come when touched
+constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kRedZone = 256;
+constexpr unsigned char kRedByte = 0xa5;
+constexpr std::size_t kQuarantine = 64;  // released blocks that are not reused yet
+
+std::size_t slot_bytes(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment + kRedZone;
+}
+
+class Arena {
+ public:
+  Arena() {
+    void* p =
+        mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) throw CudaError("emulated GPU: no address space for device memory");
+    base_ = static_cast<char*>(p);
+  }
+
+  void* allocate(std::size_t bytes) {
+    std::lock_guard lock(mutex_);
+    const std::size_t slot = slot_bytes(bytes);
+    char* p = take(slot);
+    open_or_close(true);
+    sanitizer::allow(p, slot);
+    std::memset(p, 0xff, bytes);
+    std::memset(p + bytes, kRedByte, slot - bytes);
+    sanitizer::forbid(p + bytes, slot - bytes);
+    open_or_close(accesses_ > 0);
+    live_[p] = bytes;
+    return p;
+  }
+
+  void release(void* pointer) {
+    std::lock_guard lock(mutex_);
+    char* p = static_cast<char*>(pointer);
+    const auto found = live_.find(p);
+    if (found == live_.end())
+      throw CudaError(
+          limbeck::detail::concat("release: ", pointer, " is no live device allocation"));
+    const std::size_t slot = slot_bytes(found->second);
+    live_.erase(found);
+    sanitizer::forbid(p, slot);
+    quarantine_.emplace_back(p, slot);
+    if (quarantine_.size() <= kQuarantine) return;
+    const auto [oldest, oldest_slot] = quarantine_.front();
+    quarantine_.pop_front();
+    free_[oldest_slot].push_back(oldest);
+  }
+
+  std::size_t bytes_from(const void* pointer) {
+    std::lock_guard lock(mutex_);
+    const char* p = static_cast<const char*>(pointer);
+    auto found = live_.upper_bound(const_cast<char*>(p));
+    if (found == live_.begin()) return 0;
+    --found;
+    const std::size_t offset = static_cast<std::size_t>(p - found->first);
+    return offset < found->second ? found->second - offset : 0;
+  }
+
+  std::string find_overrun() {
+#ifndef LIMBECK_ASAN  // there every red zone is closed, and no write gets this far
+    std::lock_guard lock(mutex_);
+    for (const auto& [p, bytes] : live_) {
+      const char* end = p + slot_bytes(bytes);
+      const char* hit = std::find_if(p + bytes, const_cast<char*>(end), [](char c) {
+        return static_cast<unsigned char>(c) != kRedByte;
+      });
+      if (hit != end)
+        return limbeck::detail::concat("device memory of ", bytes, " bytes was written at byte ",
+                                       hit - p);
+    }
+#endif
+    return {};
+  }
+
+  void change_accesses(int by) {
+    std::lock_guard lock(mutex_);
+    const bool was_open = accesses_ > 0;
+    accesses_ += by;
+    if (was_open != (accesses_ > 0)) open_or_close(accesses_ > 0);
+  }
+
+ private:
+  char* take(std::size_t slot) {
+    if (auto& spare = free_[slot]; !spare.empty()) {
+      char* p = spare.back();
+      spare.pop_back();
+      return p;
+    }
+    if (slot > kArenaBytes - used_)
+      throw CudaError(limbeck::detail::concat("emulated GPU: out of memory for ", slot, " bytes"));
+    used_ += slot;
+    return base_ + used_ - slot;
+  }
+
+  void open_or_close(bool open) {
+    const std::size_t pages = (used_ + 4095) / 4096 * 4096;
+    if (mprotect(base_, pages, open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
+      throw CudaError("emulated GPU: cannot map device memory");
+  }
+
+  std::mutex mutex_;
+  char* base_;
+  std::size_t used_ = kRedZone;
+  int accesses_ = 0;
+  std::map<char*, std::size_t> live_;
+  std::map<std::size_t, std::vector<char*>> free_;  // by slot size
+  std::deque<std::pair<char*, std::size_t>> quarantine_;
+};
+
+// Lives until the process ends: static tensors may be destroyed after any static arena.
+Arena& arena() {
+  static auto* the_arena = new Arena();
+  return *the_arena;
+}
+
+}  // namespace
+
+void* allocate(std::size_t bytes) { return arena().allocate(bytes); }
+void release(void* p) { arena().release(p); }
+std::size_t bytes_from(const void* p) { return arena().bytes_from(p); }
+std::string find_overrun() { return arena().find_overrun(); }
+DeviceMemoryAccess::DeviceMemoryAccess() { arena().change_accesses(1); }
+DeviceMemoryAccess::~DeviceMemoryAccess() { arena().change_accesses(-1); }
+
+}  // namespace limbeck::simt

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The emulated GPU's memory: exact allocations between red zones in one range of addresses, which
+// the host can only touch while a DeviceMemoryAccess lives. A host pointer mixed up with a device
+// pointer thus faults here as it would with a GPU.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace limbeck::simt {
+
+/// 256-byte aligned and filled with 0xFF (NaN, -1). Throws CudaError when memory is exhausted.
+void* allocate(std::size_t bytes);
+/// Throws CudaError unless `p` came from allocate and was not released.
+void release(void* p);
+/// The bytes of the live allocation around `p` from `p` on; 0 when `p` is in none.
+std::size_t bytes_from(const void* p);
+/// Names an allocation whose red zone was written to; empty when there is none.
+std::string find_overrun();
+
+/// Opens the device's memory to this process; held by launches, copies and library calls.
+class DeviceMemoryAccess {
+ public:
+  DeviceMemoryAccess();
+  ~DeviceMemoryAccess();
+  DeviceMemoryAccess(const DeviceMemoryAccess&) = delete;
+  DeviceMemoryAccess& operator=(const DeviceMemoryAccess&) = delete;
+};
+
+}  // namespace limbeck::simt
