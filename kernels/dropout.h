@@ -12,7 +12,7 @@ namespace limbeck {
 /// divided by 1 - p.
 struct DropoutOptions {
   double p = 0;  ///< probability of dropping, 0 <= p < 1
-  RngStream stream;
+  RngStream stream = {};
   std::int64_t first_element = 0;
 };
 

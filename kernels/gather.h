@@ -18,7 +18,7 @@ struct GatherImagesOptions {
   /// Image b is moved by (dy,dx), each uniform in -max_jitter..max_jitter: gather_offset of words
   /// 2i and 2i+1, i = first_sample + b; pixels from outside count as 0 before scale and shift.
   int max_jitter = 0;
-  RngStream stream;
+  RngStream stream = {};
   std::int64_t first_sample = 0;
 };
 

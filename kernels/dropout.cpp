@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/kernels/dropout.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <limbeck/core/dispatch.h>
+#include <limbeck/core/parallel.h>
+#include <limbeck/core/simd.h>
+
+namespace limbeck {
+
+std::uint32_t dropout_threshold(double p) {
+  return static_cast<std::uint32_t>(std::min(std::ceil(p * 0x1p32), 0x1p32 - 1));
+}
+
+void dropout(Tensor& y, const Tensor& x, const DropoutOptions& options) {
+  LIMBECK_CHECK(y.defined() && x.defined(), "dropout: y or x is undefined");
+  LIMBECK_CHECK(options.p >= 0 && options.p < 1, "dropout: p is ", options.p,
+                "; expected 0 <= p < 1");
+  LIMBECK_CHECK(options.first_element >= 0, "dropout: first_element is ", options.first_element,
+                "; expected >= 0");
+  LIMBECK_CHECK(is_floating(x.dtype()), "dropout: x is ", x.dtype(), "; expected a floating dtype");
+  LIMBECK_CHECK(y.shape() == x.shape() && y.dtype() == x.dtype() && y.device() == x.device(),
+                "dropout: y is ", y.dtype(), y.shape(), " on ", y.device(), ", x ", x.dtype(),
+                x.shape(), " on ", x.device(), "; expected equal ones");
+  LIMBECK_DISPATCH(x.device(), dropout(y, x, options));
+}
+
+namespace cpu {
+namespace {
+
+constexpr std::int64_t kBlocks = 16;           // Philox blocks made at once
+constexpr std::int64_t kWords = 4 * kBlocks;   // the elements they serve
+constexpr std::int64_t kPiece = 256 * kWords;  // elements per task
+
+// words[4 j + w] = word w of block `first` + j. The four planes keep the loop over j a vector loop.
+[[gnu::always_inline]] inline void make_words(std::uint32_t* words, const RngStream& stream,
+                                              std::uint32_t first) {
+  std::uint32_t x[kBlocks], y[kBlocks], z[kBlocks], w[kBlocks];
+#pragma omp simd
+  for (std::uint32_t j = 0; j < kBlocks; ++j) {
+    const Philox4 block = philox_block(stream, first + j);
+    x[j] = block.x;
+    y[j] = block.y;
+    z[j] = block.z;
+    w[j] = block.w;
+  }
+  for (int j = 0; j < kBlocks; ++j) {
+    words[4 * j] = x[j];
+    words[4 * j + 1] = y[j];
+    words[4 * j + 2] = z[j];
+    words[4 * j + 3] = w[j];
+  }
+}
+
+// Elements [begin, end) of the stream; x and y point at element 0.
+template <class T>
+[[gnu::always_inline]] inline void drop(T* y, const T* x, std::uint64_t begin, std::uint64_t end,
+                                        const RngStream& stream, std::uint32_t threshold,
+                                        ComputeType<T> keep) {
+  using C = ComputeType<T>;
+  std::uint32_t words[kWords];
+  C kept[kWords];
+  for (std::uint64_t i = begin; i < end;) {
+    const std::uint64_t skip = i & 3u;
+    const std::uint64_t n = std::min<std::uint64_t>(end - i, kWords - skip);
+    make_words(words, stream, static_cast<std::uint32_t>(i >> 2));
+    // One loop each: a division or conversion under a condition would be a branch per element.
+    for (std::uint64_t j = 0; j < n; ++j) kept[j] = static_cast<C>(x[i + j]) / keep;
+    for (std::uint64_t j = 0; j < n; ++j) kept[j] = words[skip + j] >= threshold ? kept[j] : C(0);
+    for (std::uint64_t j = 0; j < n; ++j) y[i + j] = static_cast<T>(kept[j]);
+    i += n;
+  }
+}
+
+}  // namespace
+
+void dropout(Tensor& y, const Tensor& x, const DropoutOptions& options) {
+  const std::uint32_t threshold = dropout_threshold(options.p);
+  const RngStream stream = options.stream;
+  const std::int64_t first = options.first_element;
+  visit_floating(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const auto keep = static_cast<ComputeType<T>>(1 - options.p);
+    T* out = y.data<T>() - first;
+    const T* in = x.data<T>() - first;
+    parallel_ranges(x.numel(), kPiece, [&](std::int64_t begin, std::int64_t end) {
+      simd([&](auto) {
+        drop(out, in, static_cast<std::uint64_t>(first + begin),
+             static_cast<std::uint64_t>(first + end), stream, threshold, keep);
+      });
+    });
+  });
+}
+
+}  // namespace cpu
+
+}  // namespace limbeck
