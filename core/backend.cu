@@ -55,6 +55,8 @@ int device_count() {
   return n;
 }
 
+bool reuses_memory() { return true; }
+
 std::string device_name(int device) {
   cudaDeviceProp properties{};
   LIMBECK_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));

@@ -9,6 +9,9 @@
 namespace limbeck::backend {
 
 int device_count();
+/// Whether released memory may be kept and reused, in rounded sizes. Not on the emulated GPU, which
+/// checks every access against the exact size and lifetime of its tensor.
+bool reuses_memory();
 std::string device_name(int device);
 void select(int device);  ///< makes it the one this thread launches kernels on
 void* allocate(int device, std::size_t bytes);  ///< device memory, 256-byte aligned

@@ -14,6 +14,7 @@ namespace {
 }  // namespace
 
 int device_count() { return 0; }
+bool reuses_memory() { return true; }
 std::string device_name(int) { no_gpu(); }
 void select(int) { no_gpu(); }
 void* allocate(int, std::size_t) { no_gpu(); }

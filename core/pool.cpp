@@ -24,7 +24,10 @@ std::size_t round_size(std::size_t bytes) {
 
 class Pool {
  public:
-  explicit Pool(Device device) : device_(device) {}
+  explicit Pool(Device device)
+      : device_(device), reuses_(!device.is_cuda() || backend::reuses_memory()) {}
+
+  std::size_t block_size(std::size_t bytes) const { return reuses_ ? round_size(bytes) : bytes; }
 
   void* take(std::size_t size) {
     std::lock_guard lock(mutex_);
@@ -46,6 +49,7 @@ class Pool {
     std::lock_guard lock(mutex_);
     free_[size].push_back(p);
     stats_.in_use -= size;
+    if (!reuses_) release_cache_locked();
   }
 
   PoolStats stats() {
@@ -94,6 +98,7 @@ class Pool {
   }
 
   Device device_;
+  bool reuses_;
   std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;
   PoolStats stats_;
@@ -113,7 +118,7 @@ Pool& pool_of(Device device) {
 
 std::shared_ptr<void> pool_allocate(Device device, std::size_t bytes) {
   Pool* pool = &pool_of(device);
-  const std::size_t size = round_size(bytes);
+  const std::size_t size = pool->block_size(bytes);
   return {pool->take(size), [pool, size](void* p) { pool->put(p, size); }};
 }
 

@@ -179,22 +179,23 @@ TEST(SimtMemoryTest, SharedMemoryHasItsFullSize) {
 
 #ifdef LIMBECK_ASAN
 TEST(SimtMemoryDeathTest, OverrunsAreSeen) {
-  void* p = backend::allocate(0, 100);
-  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, static_cast<char*>(p), 100), "poison");
-  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, static_cast<char*>(p), -1), "poison");
+  Tensor t = Tensor::empty({25}, DType::f32, Device::cuda());
+  char* p = static_cast<char*>(t.raw());
+  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, p, 100), "poison");
+  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, p, -1), "poison");
   EXPECT_DEATH(gpu::launch({"shared", 1, 1}, fill_shared_kernel, 65), "heap-buffer-overflow");
-  backend::release(0, p);
-  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, static_cast<char*>(p), 5), "poison");
+  t = Tensor();
+  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, p, 5), "poison");
 }
 #else
 TEST(SimtMemoryTest, OverrunsAreSeen) {
-  char* p = static_cast<char*>(backend::allocate(0, 100));
+  Tensor t = Tensor::empty({25}, DType::f32, Device::cuda());
+  char* p = static_cast<char*>(t.raw());
   expect_error<CudaError>(
       [&] {
         gpu::launch({"write", 1, 1}, write_kernel, p, 100);
       },
       "kernel 'write': device memory of 100 bytes was written at byte 100");
-  backend::release(0, p);
 }
 #endif
 

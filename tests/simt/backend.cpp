@@ -30,6 +30,7 @@ void check_on_host(const char* call, const void* p) {
 }  // namespace
 
 int device_count() { return 1; }
+bool reuses_memory() { return false; }
 std::string device_name(int device) {
   check_device(device);
   return "emulated GPU";
