@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/kernels/pool2d.h>
+
+#include <algorithm>
+#include <limits>
+
+#include <limbeck/core/dispatch.h>
+#include <limbeck/core/parallel.h>
+#include <limbeck/core/simd.h>
+
+namespace limbeck {
+namespace {
+
+void check_options(const char* op, const Shape& x, const Pool2dOptions& o) {
+  LIMBECK_CHECK(o.kernel >= 1 && o.stride >= 1, op, ": kernel is ", o.kernel, ", stride ", o.stride,
+                "; expected both >= 1");
+  LIMBECK_CHECK(o.padding >= 0 && o.padding <= o.kernel / 2, op, ": padding is ", o.padding,
+                "; expected 0 <= padding <= kernel / 2 = ", o.kernel / 2);
+  LIMBECK_CHECK(x.rank() == 4, op, ": x has shape ", x, "; expected (N,H,W,C)");
+  LIMBECK_CHECK(x[1] + 2 * o.padding >= o.kernel && x[2] + 2 * o.padding >= o.kernel, op,
+                ": x has shape ", x, " with padding ", o.padding, "; expected images of at least ",
+                o.kernel, "x", o.kernel);
+}
+
+// `small` is y or dy, `large` x or dx.
+void check(const char* op, const Tensor& small, const Tensor& large, const Pool2dOptions& o) {
+  LIMBECK_CHECK(small.defined() && large.defined(), op, ": a tensor is undefined");
+  check_options(op, large.shape(), o);
+  LIMBECK_CHECK(is_floating(large.dtype()) && small.dtype() == large.dtype(), op, ": input is ",
+                large.dtype(), ", output ", small.dtype(), "; expected one floating dtype");
+  LIMBECK_CHECK(small.device() == large.device(), op, ": input is on ", large.device(),
+                ", output on ", small.device(), "; expected one device");
+  const Shape expected = pool2d_output_shape(large.shape(), o);
+  LIMBECK_CHECK(small.shape() == expected, op, ": output has shape ", small.shape(), ", input ",
+                large.shape(), "; expected output ", expected);
+}
+
+void check_index(const char* op, const Tensor& index, const Tensor& small) {
+  LIMBECK_CHECK(index.defined() && index.dtype() == DType::i32 && index.shape() == small.shape() &&
+                    index.device() == small.device(),
+                op, ": index is not i32", small.shape(), " on ", small.device(),
+                "; expected it like the output");
+}
+
+}  // namespace
+
+Shape pool2d_output_shape(const Shape& x, const Pool2dOptions& o) {
+  check_options("pool2d_output_shape", x, o);
+  const auto extent = [&](std::int64_t n) { return (n + 2 * o.padding - o.kernel) / o.stride + 1; };
+  return {x[0], extent(x[1]), extent(x[2]), x[3]};
+}
+
+void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dOptions& options) {
+  check("max_pool2d_forward", y, x, options);
+  check_index("max_pool2d_forward", index, y);
+  LIMBECK_DISPATCH(x.device(), max_pool2d_forward(y, index, x, options));
+}
+
+void max_pool2d_backward(Tensor& dx, const Tensor& dy, const Tensor& index,
+                         const Pool2dOptions& options) {
+  check("max_pool2d_backward", dy, dx, options);
+  check_index("max_pool2d_backward", index, dy);
+  LIMBECK_DISPATCH(dx.device(), max_pool2d_backward(dx, dy, index, options));
+}
+
+void avg_pool2d_forward(Tensor& y, const Tensor& x, const Pool2dOptions& options) {
+  check("avg_pool2d_forward", y, x, options);
+  LIMBECK_DISPATCH(x.device(), avg_pool2d_forward(y, x, options));
+}
+
+void avg_pool2d_backward(Tensor& dx, const Tensor& dy, const Pool2dOptions& options) {
+  check("avg_pool2d_backward", dy, dx, options);
+  LIMBECK_DISPATCH(dx.device(), avg_pool2d_backward(dx, dy, options));
+}
+
+namespace cpu {
+namespace {
+
+using Index = std::int64_t;
+
+constexpr int kChunk = 64;  // channels worked on at once, in a plain array
+
+struct Range {
+  Index begin, end;
+  Index size() const { return end - begin; }
+};
+
+// Cells of the image that window i covers, along one axis of extent n.
+Range window(Index i, Index n, const Pool2dOptions& o) {
+  const Index begin = i * o.stride - o.padding;
+  return {std::max<Index>(begin, 0), std::min(begin + o.kernel, n)};
+}
+
+// Windows, of `windows` along the axis, that cover cell i.
+Range covering(Index i, Index windows, const Pool2dOptions& o) {
+  const Index last = i + o.padding, first = last - o.kernel + 1;
+  return {first <= 0 ? 0 : (first + o.stride - 1) / o.stride,
+          std::min(last / o.stride + 1, windows)};
+}
+
+struct Extents {
+  Index n, h, w, c, oh, ow;
+  Extents(const Tensor& large, const Tensor& small)
+      : n(large.dim(0)),
+        h(large.dim(1)),
+        w(large.dim(2)),
+        c(large.dim(3)),
+        oh(small.dim(1)),
+        ow(small.dim(2)) {}
+};
+
+// body(row, column, pixel) for each of rows x columns pixels, vectorised and in parallel; `work` is
+// the number of elements one row touches.
+template <class Body>
+void for_each_pixel(Index rows, Index columns, Index work, Body&& body) {
+  parallel_ranges(rows, std::max<Index>(1, 32768 / std::max<Index>(work, 1)),
+                  [&](Index begin, Index end) {
+                    simd([&](auto) {
+                      for (Index row = begin; row < end; ++row)
+                        for (Index column = 0; column < columns; ++column)
+                          body(row, column, row * columns + column);
+                    });
+                  });
+}
+
+template <class T>
+[[gnu::always_inline]] inline void max_window(T* y, std::int32_t* index, const T* x, Range rows,
+                                              Range columns, Index width, Index channels) {
+  using C = ComputeType<T>;
+  for (Index c0 = 0; c0 < channels; c0 += kChunk) {
+    const Index n = std::min<Index>(kChunk, channels - c0);
+    C best[kChunk];
+    std::int32_t where[kChunk];
+    for (Index c = 0; c < n; ++c) best[c] = -std::numeric_limits<C>::infinity();
+    for (Index c = 0; c < n; ++c)
+      where[c] = static_cast<std::int32_t>(rows.begin * width + columns.begin);
+    for (Index h = rows.begin; h < rows.end; ++h)
+      for (Index w = columns.begin; w < columns.end; ++w) {
+        const T* cell = x + (h * width + w) * channels + c0;
+        const auto position = static_cast<std::int32_t>(h * width + w);
+#pragma omp simd
+        for (Index c = 0; c < n; ++c) {
+          const C v = static_cast<C>(cell[c]);
+          const bool wins = (v > best[c]) | ((v != v) & (best[c] == best[c]));
+          best[c] = wins ? v : best[c];
+          where[c] = wins ? position : where[c];
+        }
+      }
+    for (Index c = 0; c < n; ++c) y[c0 + c] = static_cast<T>(best[c]);
+    for (Index c = 0; c < n; ++c) index[c0 + c] = where[c];
+  }
+}
+
+template <class T>
+[[gnu::always_inline]] inline void mean_window(T* y, const T* x, Range rows, Range columns,
+                                               Index width, Index channels) {
+  using C = ComputeType<T>;
+  const C cells = static_cast<C>(rows.size() * columns.size());
+  for (Index c0 = 0; c0 < channels; c0 += kChunk) {
+    const Index n = std::min<Index>(kChunk, channels - c0);
+    C sum[kChunk] = {};
+    for (Index h = rows.begin; h < rows.end; ++h)
+      for (Index w = columns.begin; w < columns.end; ++w) {
+        const T* cell = x + (h * width + w) * channels + c0;
+        for (Index c = 0; c < n; ++c) sum[c] += static_cast<C>(cell[c]);
+      }
+    for (Index c = 0; c < n; ++c) y[c0 + c] = static_cast<T>(sum[c] / cells);
+  }
+}
+
+// One pixel of dx: for the windows (i,j) that cover it, in order, share(sum, at, i, j, n) adds to n
+// channels of sum what the n elements of dy from `at` on give. Pixel `first` of dy is the image's.
+template <class T, class Share>
+[[gnu::always_inline]] inline void gather_windows(T* dx, Range rows, Range columns, Index first,
+                                                  Index width, Index channels, Share&& share) {
+  for (Index c0 = 0; c0 < channels; c0 += kChunk) {
+    const Index n = std::min<Index>(kChunk, channels - c0);
+    ComputeType<T> sum[kChunk] = {};
+    for (Index i = rows.begin; i < rows.end; ++i)
+      for (Index j = columns.begin; j < columns.end; ++j)
+        share(sum, (first + i * width + j) * channels + c0, i, j, n);
+    for (Index c = 0; c < n; ++c) dx[c0 + c] = static_cast<T>(sum[c]);
+  }
+}
+
+}  // namespace
+
+void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dOptions& o) {
+  const Extents e(x, y);
+  std::int32_t* where = index.data<std::int32_t>();
+  visit_floating(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* out = y.data<T>();
+    const T* in = x.data<T>();
+    for_each_pixel(
+        e.n * e.oh, e.ow, e.ow * e.c * o.kernel * o.kernel, [&](Index row, Index ow, Index pixel) {
+          max_window(out + pixel * e.c, where + pixel * e.c, in + row / e.oh * e.h * e.w * e.c,
+                     window(row % e.oh, e.h, o), window(ow, e.w, o), e.w, e.c);
+        });
+  });
+}
+
+void max_pool2d_backward(Tensor& dx, const Tensor& dy, const Tensor& index,
+                         const Pool2dOptions& o) {
+  const Extents e(dx, dy);
+  const std::int32_t* where = index.data<std::int32_t>();
+  visit_floating(dx.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = ComputeType<T>;
+    T* out = dx.data<T>();
+    const T* in = dy.data<T>();
+    for_each_pixel(e.n * e.h, e.w, e.w * e.c, [&](Index row, Index w, Index pixel) {
+      const auto position = static_cast<std::int32_t>(row % e.h * e.w + w);
+      gather_windows(out + pixel * e.c, covering(row % e.h, e.oh, o), covering(w, e.ow, o),
+                     row / e.h * e.oh * e.ow, e.ow, e.c,
+                     [&](C* sum, Index at, Index, Index, Index n) {
+#pragma omp simd
+                       for (Index c = 0; c < n; ++c) {
+                         const C g = static_cast<C>(in[at + c]);
+                         sum[c] += where[at + c] == position ? g : C(0);
+                       }
+                     });
+    });
+  });
+}
+
+void avg_pool2d_forward(Tensor& y, const Tensor& x, const Pool2dOptions& o) {
+  const Extents e(x, y);
+  visit_floating(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* out = y.data<T>();
+    const T* in = x.data<T>();
+    for_each_pixel(e.n * e.oh, e.ow, e.ow * e.c * o.kernel * o.kernel,
+                   [&](Index row, Index ow, Index pixel) {
+                     mean_window(out + pixel * e.c, in + row / e.oh * e.h * e.w * e.c,
+                                 window(row % e.oh, e.h, o), window(ow, e.w, o), e.w, e.c);
+                   });
+  });
+}
+
+void avg_pool2d_backward(Tensor& dx, const Tensor& dy, const Pool2dOptions& o) {
+  const Extents e(dx, dy);
+  visit_floating(dx.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = ComputeType<T>;
+    T* out = dx.data<T>();
+    const T* in = dy.data<T>();
+    for_each_pixel(e.n * e.h, e.w, e.w * e.c, [&](Index row, Index w, Index pixel) {
+      gather_windows(
+          out + pixel * e.c, covering(row % e.h, e.oh, o), covering(w, e.ow, o),
+          row / e.h * e.oh * e.ow, e.ow, e.c, [&](C* sum, Index at, Index i, Index j, Index n) {
+            const C cells = static_cast<C>(window(i, e.h, o).size() * window(j, e.w, o).size());
+            for (Index c = 0; c < n; ++c) sum[c] += static_cast<C>(in[at + c]) / cells;
+          });
+    });
+  });
+}
+
+}  // namespace cpu
+
+}  // namespace limbeck
