@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <sstream>
 
 #include <limbeck/core/error.h>
 
@@ -22,9 +22,10 @@ template <class... Parts>
 std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) fail(path, "cannot be opened");
-  std::string bytes{std::istreambuf_iterator<char>(in), {}};
-  if (in.bad() || bytes.empty()) fail(path, "is empty or cannot be read");
-  return bytes;
+  std::ostringstream bytes;
+  bytes << in.rdbuf();
+  if (in.bad() || bytes.view().empty()) fail(path, "is empty or cannot be read");
+  return std::move(bytes).str();
 }
 
 bool is_gzip(const std::string& bytes) { return bytes.starts_with("\x1f\x8b"); }
