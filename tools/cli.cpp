@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/tools/cli.h>
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+#include <limbeck/tools/inspect.h>
+#include <limbeck/tools/version.h>
+
+namespace limbeck {
+namespace {
+
+/// What the command line asked for: filled by CLI11, carried out afterwards.
+struct Request {
+  RunArguments run;
+  InspectArguments inspect;
+  std::string path;
+  std::function<bool()> action;  ///< false: exit code 1 without an exception
+};
+
+void add_machine(CLI::App& command, RunArguments& run) {
+  command.add_option("--device", run.device, "auto, cpu or cuda:<i>");
+  command.add_option("--threads", run.threads, "CPU threads; no result depends on them");
+  command.add_option("--math", run.math, "exact (same bits everywhere) or fast (oneDNN)");
+}
+
+void add_run_options(CLI::App& command, RunArguments& run) {
+  command.add_option("--out", run.out, "run folder; default: a new one under runs/");
+  command.add_option("--data", run.data, "synthetic-digits or a folder with MNIST's files");
+  add_machine(command, run);
+}
+
+void add_run(CLI::App& app, Request& request, const Console& console, const char* name,
+             const char* help, void (*command)(const RunArguments&, const Console&)) {
+  CLI::App& sub = *app.add_subcommand(name, help);
+  RunArguments& run = request.run;
+  sub.add_option("file", run.file, "run file (JSON)")->required();
+  sub.add_option("--set", run.set, "path.key=value, changes the run file")->expected(1);
+  sub.add_option("--seed", run.seed, "the only seed, in place of the run file's");
+  sub.add_flag("--resume", run.resume, "go on with the run in --out");
+  add_run_options(sub, run);
+  sub.callback([&request, &console, command] {
+    request.action = [&request, &console, command] {
+      command(request.run, console);
+      return true;
+    };
+  });
+}
+
+void add_reproduce(CLI::App& app, Request& request, const Console& console) {
+  CLI::App& sub = *app.add_subcommand("reproduce", "repeat a run and compare the digests");
+  sub.add_option("file", request.run.file, "run.json of a finished run")->required();
+  add_run_options(sub, request.run);
+  sub.callback([&request, &console] {
+    request.action = [&request, &console] {
+      if (reproduce_command(request.run, console)) return true;
+      throw std::runtime_error(request.run.file + ": the repeated run ended in other digests");
+    };
+  });
+}
+
+void add_inspect_options(CLI::App& command, InspectArguments& inspect) {
+  command.add_option("--data", inspect.data, "synthetic-digits or a folder with MNIST's files")
+      ->required();
+  command.add_option("--test-samples", inspect.synthetic.test_samples,
+                     "images of synthetic-digits");
+  command.add_option("--data-seed", inspect.synthetic.seed, "seed of synthetic-digits");
+  command.add_option("--model", inspect.model, "model file, for weights made elsewhere");
+  command.add_option("--device", inspect.machine.device, "auto, cpu or cuda:<i>");
+  command.add_option("--threads", inspect.machine.threads, "CPU threads");
+  command.add_option("--math", inspect.machine.math, "exact or fast");
+}
+
+void add_inspections(CLI::App& app, Request& request, const Console& console) {
+  InspectArguments& inspect = request.inspect;
+  CLI::App& eval = *app.add_subcommand("eval", "measure a model on the test images");
+  eval.add_option("weights", inspect.weights, "safetensors file")->required();
+  add_inspect_options(eval, inspect);
+  eval.callback([&] { request.action = [&] { return eval_command(inspect, console.out), true; }; });
+  CLI::App& compare = *app.add_subcommand("compare", "measure a student against its teacher");
+  compare.add_option("student", inspect.weights, "safetensors file")->required();
+  compare.add_option("teacher", inspect.teacher, "safetensors file")->required();
+  add_inspect_options(compare, inspect);
+  compare.add_option("--teacher-model", inspect.teacher_model, "model file of the teacher");
+  compare.callback(
+      [&] { request.action = [&] { return compare_command(inspect, console.out), true; }; });
+  CLI::App& info = *app.add_subcommand("info", "show a weights file, a run folder or this machine");
+  info.add_option("path", request.path, "safetensors file or run folder");
+  info.callback(
+      [&] { request.action = [&] { return info_command(request.path, console.out), true; }; });
+}
+
+void define(CLI::App& app, Request& request, const Console& console) {
+  app.set_version_flag("--version", "limbeck " + version() + ", commit " + commit());
+  app.require_subcommand(1);
+  add_run(app, request, console, "train", "train a model on labels", train_command);
+  add_run(app, request, console, "distill", "train students from a teacher", distill_command);
+  add_reproduce(app, request, console);
+  add_inspections(app, request, console);
+}
+
+/// An error as one line.
+std::string one_line(std::string text) {
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  return "limbeck: " + text + "\n";
+}
+
+}  // namespace
+
+int run_cli(const std::vector<std::string>& arguments, const Console& console, std::ostream& err) {
+  CLI::App app("limbeck: distils small models from big ones", "limbeck");
+  Request request;
+  define(app, request, console);
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::Success& e) {  // --help or --version
+    return app.exit(e, console.out, err);
+  } catch (const CLI::ParseError& e) {
+    err << one_line(std::string(e.what()) + " (see limbeck --help)");
+    return 2;
+  }
+  try {
+    return request.action() ? 0 : 1;
+  } catch (const std::bad_alloc&) {
+    err << one_line("out of memory");
+  } catch (const std::exception& e) {
+    err << one_line(e.what());
+  }
+  return 1;
+}
+
+}  // namespace limbeck

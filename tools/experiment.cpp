@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/tools/experiment.h>
+
+#include <algorithm>
+#include <set>
+
+#include <limbeck/tools/json_object.h>
+#include <limbeck/tools/model_json.h>
+#include <limbeck/tools/recipe_json.h>
+
+namespace limbeck {
+
+using nlohmann::json;
+
+namespace {
+
+DataConfig read_data(const json& value, const std::string& path) {
+  const JsonObject data(value, path,
+                        {"source", "train_samples", "test_samples", "seed", "scale", "shift"});
+  DataConfig config;
+  config.source = data.text("source");
+  SyntheticOptions& drawn = config.synthetic;
+  drawn.train_samples = data.integer("train_samples", 1, drawn.train_samples);
+  drawn.test_samples = data.integer("test_samples", 1, drawn.test_samples);
+  drawn.seed = static_cast<std::uint64_t>(data.integer("seed", 0, 0));
+  config.input.scale = data.number("scale", config.input.scale);
+  config.input.shift = data.number("shift", config.input.shift);
+  return config;
+}
+
+std::optional<double> optional_number(const JsonObject& object, const char* key) {
+  return object.has(key) ? std::optional(object.number(key)) : std::nullopt;
+}
+
+Reference read_reference(const JsonObject& owner) {
+  if (!owner.has("reference")) return {};
+  const JsonObject object(owner.at("reference"), owner.path("reference"),
+                          {"errors", "swept_errors", "best_errors", "best_swept_errors"});
+  return {optional_number(object, "errors"), optional_number(object, "swept_errors"),
+          optional_number(object, "best_errors"), optional_number(object, "best_swept_errors")};
+}
+
+TeacherConfig read_teacher(const json& value, const std::string& path) {
+  const JsonObject object(value, path, {"model", "recipe", "weights", "reference"});
+  TeacherConfig teacher;
+  teacher.model = read_model(object.at("model"), object.path("model"), {});
+  LIMBECK_CHECK(object.has("recipe") != object.has("weights"), path, ": has ",
+                object.has("recipe") ? "both" : "neither",
+                " of recipe (train it here) and weights (read a file); expected one");
+  if (object.has("recipe"))
+    teacher.recipe = read_recipe(object.at("recipe"), object.path("recipe"));
+  else
+    teacher.weights = object.text("weights");
+  teacher.reference = read_reference(object);
+  return teacher;
+}
+
+/// The model and the recipe of arms that have none of their own.
+Arm read_student(const json& value, const std::string& path) {
+  const JsonObject object(value, path, {"model", "recipe"});
+  Arm student;
+  student.name = "student";
+  student.model = read_model(object.at("model"), object.path("model"), {});
+  student.recipe = read_recipe(object.at("recipe"), object.path("recipe"));
+  return student;
+}
+
+std::string read_name(const JsonObject& object) {
+  const std::string name = object.text("name");
+  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '_';
+  });
+  LIMBECK_CHECK(plain && !name.empty(), object.path("name"), ": is \"", name,
+                "\"; expected letters, digits, - and _, because it names a folder");
+  return name;
+}
+
+std::vector<std::int64_t> read_classes(const JsonObject& object, const char* key) {
+  const std::vector<std::int64_t> list = object.integers(key, 0);
+  LIMBECK_CHECK(std::set(list.begin(), list.end()).size() == list.size(), object.path(key),
+                ": names a class twice");
+  return list;
+}
+
+Arm read_arm(const json& value, const std::string& path, const Arm& student) {
+  const JsonObject object(value, path,
+                          {"name", "model", "recipe", "distill", "omit_classes", "only_classes",
+                           "bias_sweep", "reference"});
+  Arm arm = student;
+  arm.name = read_name(object);
+  if (object.has("model")) arm.model = read_model(object.at("model"), object.path("model"), {});
+  if (object.has("recipe")) arm.recipe = read_recipe(object.at("recipe"), object.path("recipe"));
+  if (object.has("distill"))
+    arm.distill = read_distill(object.at("distill"), object.path("distill"));
+  arm.omit_classes = read_classes(object, "omit_classes");
+  arm.only_classes = read_classes(object, "only_classes");
+  LIMBECK_CHECK(arm.omit_classes.empty() || arm.only_classes.empty(), path,
+                ": has both omit_classes and only_classes; expected at most one");
+  arm.bias_sweep = read_classes(object, "bias_sweep");
+  arm.reference = read_reference(object);
+  return arm;
+}
+
+std::vector<Arm> read_arms(const JsonObject& file, const Arm& student, bool has_teacher) {
+  if (!file.has("arms")) return {student};
+  std::vector<Arm> arms;
+  std::set<std::string> names = {"teacher"};
+  for (const auto& [value, path] : file.elements("arms")) {
+    arms.push_back(read_arm(value, path, student));
+    LIMBECK_CHECK(names.insert(arms.back().name).second, path, ".name: \"", arms.back().name,
+                  "\" is taken; expected names of their own");
+    LIMBECK_CHECK(has_teacher || !arms.back().distill, path,
+                  ".distill: there is no teacher in this file; expected one under \"teacher\"");
+  }
+  LIMBECK_CHECK(!arms.empty(), "arms: is empty; expected at least one student");
+  return arms;
+}
+
+std::vector<std::uint64_t> read_seeds(const JsonObject& file) {
+  file.at("seeds");
+  const std::vector<std::int64_t> list = file.integers("seeds", 0);
+  LIMBECK_CHECK(!list.empty(), "seeds: is empty; expected at least one");
+  LIMBECK_CHECK(std::set(list.begin(), list.end()).size() == list.size(),
+                "seeds: names a seed twice");
+  return {list.begin(), list.end()};
+}
+
+}  // namespace
+
+Experiment read_experiment(const json& value) {
+  const JsonObject file(
+      value, "",
+      {"name", "data", "seeds", "teacher", "student", "arms", "report_every", "checkpoint_every"});
+  Experiment experiment;
+  experiment.name = read_name(file);
+  experiment.data = read_data(file.at("data"), "data");
+  experiment.seeds = read_seeds(file);
+  if (file.has("teacher")) experiment.teacher = read_teacher(file.at("teacher"), "teacher");
+  const Arm student = read_student(file.at("student"), "student");
+  experiment.arms = read_arms(file, student, experiment.teacher.has_value());
+  experiment.report_every = file.integer("report_every", 1, experiment.report_every);
+  experiment.checkpoint_every = file.integer("checkpoint_every", 0, experiment.checkpoint_every);
+  return experiment;
+}
+
+}  // namespace limbeck

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// An experiment: data, a teacher, students to compare, seeds. What a run file says.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <limbeck/distill/trainer.h>
+#include <limbeck/nn/model.h>
+#include <limbeck/tools/dataset.h>
+
+namespace limbeck {
+
+struct DataConfig {
+  std::string source;
+  SyntheticOptions synthetic;
+  Preprocess input;
+};
+
+/// Published figures to print beside ours, as numbers of test errors.
+struct Reference {
+  std::optional<double> errors;
+  std::optional<double> swept_errors;       ///< those among the swept classes
+  std::optional<double> best_errors;        ///< at the best offset
+  std::optional<double> best_swept_errors;  ///< those among the swept classes
+};
+
+/// The teacher is trained here (`recipe`) or read from the safetensors file `weights`.
+struct TeacherConfig {
+  ModelSpec model;
+  std::optional<Recipe> recipe;
+  std::string weights;
+  Reference reference;
+};
+
+/// One student.
+struct Arm {
+  std::string name;
+  ModelSpec model;
+  Recipe recipe;
+  std::optional<KdLossOptions> distill;    ///< none: trained on the labels
+  std::vector<std::int64_t> omit_classes;  ///< left out of its training data
+  std::vector<std::int64_t> only_classes;  ///< all that is left of it; empty: no such limit
+  std::vector<std::int64_t> bias_sweep;    ///< swept after training (distill/bias_sweep.h)
+  Reference reference;
+};
+
+struct Experiment {
+  std::string name;
+  DataConfig data;
+  std::vector<std::uint64_t> seeds;
+  std::optional<TeacherConfig> teacher;
+  std::vector<Arm> arms;  ///< at least one
+  std::int64_t report_every = 100;
+  std::int64_t checkpoint_every = 1000;
+};
+
+/// Reads a run file. Keys, where [..] may be left out:
+///   name, data {source, [train_samples, test_samples, seed, scale, shift]}, seeds,
+///   student {model, recipe}, [teacher {model, recipe or weights, [reference]}],
+///   [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep, reference]}]],
+///   [report_every, checkpoint_every]
+///   recipe {epochs, batch, [accumulate, max_jitter], optimizer {type, lr, weight_decay, ...},
+///   schedule {type, ...}}; distill {mode, tau, kd_weight, ce_weight}
+/// An arm without model or recipe has the student's; without arms there is one, "student", trained
+/// on the labels. Models get their input shape later, from the data. Throws std::invalid_argument
+/// as JsonObject does.
+Experiment read_experiment(const nlohmann::json& file);
+
+}  // namespace limbeck

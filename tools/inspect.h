@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// limbeck eval, compare and info: looks at models and runs that exist.
+#pragma once
+
+#include <ostream>
+#include <string>
+
+#include <limbeck/tools/dataset.h>
+#include <limbeck/tools/machine.h>
+
+namespace limbeck {
+
+struct InspectArguments {
+  std::string weights;         ///< safetensors; for compare the student's
+  std::string teacher;         ///< compare: safetensors
+  std::string model;           ///< JSON file {"layers": [...]} for weights that do not say
+  std::string teacher_model;   ///< the same for the teacher
+  std::string data;            ///< as load_dataset's source
+  SyntheticOptions synthetic;  ///< for the built-in data
+  MachineOptions machine;
+};
+
+/// Errors, NLL and ECE of a model on the test images.
+void eval_command(const InspectArguments& arguments, std::ostream& out);
+/// The same of two models, and how alike they are.
+void compare_command(const InspectArguments& arguments, std::ostream& out);
+/// Of a weights file its tensors, of a run folder its table, of nothing ("") this program and
+/// machine.
+void info_command(const std::string& path, std::ostream& out);
+
+}  // namespace limbeck

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/tools/recipe_json.h>
+
+#include <limbeck/tools/json_object.h>
+
+namespace limbeck {
+
+using nlohmann::json;
+
+namespace {
+
+[[noreturn]] void unknown_choice(const JsonObject& object, const char* key,
+                                 std::initializer_list<std::string_view> choices) {
+  const std::string given = object.text(key);
+  throw std::invalid_argument(detail::concat(object.path(key), ": unknown ", key, " \"", given,
+                                             "\"; did you mean \"", nearest_word(given, choices),
+                                             "\"?"));
+}
+
+double at_least_zero(const JsonObject& object, const char* key,
+                     std::optional<double> fallback = {}) {
+  const double value = object.number(key, fallback);
+  LIMBECK_CHECK(value >= 0, object.path(key), ": is ", value, "; expected >= 0");
+  return value;
+}
+
+/// A number in [0, 1).
+double fraction(const JsonObject& object, const char* key, std::optional<double> fallback = {}) {
+  const double value = object.number(key, fallback);
+  LIMBECK_CHECK(value >= 0 && value < 1, object.path(key), ": is ", value, "; expected 0 <= ", key,
+                " < 1");
+  return value;
+}
+
+SgdConfig read_sgd(const json& value, const std::string& path) {
+  const JsonObject sgd(value, path,
+                       {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases"});
+  return {.momentum = fraction(sgd, "momentum"),
+          .nesterov = sgd.flag("nesterov", false),
+          .weight_decay = at_least_zero(sgd, "weight_decay"),
+          .decay_biases = sgd.flag("decay_biases", true)};
+}
+
+AdamwConfig read_adamw(const json& value, const std::string& path) {
+  const JsonObject adamw(value, path,
+                         {"type", "lr", "beta1", "beta2", "eps", "weight_decay", "decay_biases"});
+  return {.beta1 = fraction(adamw, "beta1", 0.9),
+          .beta2 = fraction(adamw, "beta2", 0.999),
+          .eps = at_least_zero(adamw, "eps", 1e-8),
+          .weight_decay = at_least_zero(adamw, "weight_decay"),
+          .decay_biases = adamw.flag("decay_biases", true)};
+}
+
+std::variant<SgdConfig, AdamwConfig> read_optimizer(const json& value, const std::string& path) {
+  const JsonObject any(value, path,
+                       {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases",
+                        "beta1", "beta2", "eps"});
+  const std::string type = any.text("type");
+  if (type == "sgd") return read_sgd(value, path);
+  if (type == "adamw") return read_adamw(value, path);
+  unknown_choice(any, "type", {"sgd", "adamw"});
+}
+
+Schedule read_schedule(const json& value, const std::string& path, double lr) {
+  const JsonObject any(value, path,
+                       {"type", "warmup_steps", "total_steps", "final_lr", "step_size", "gamma"});
+  Schedule schedule;
+  schedule.lr = lr;
+  schedule.warmup_steps = any.integer("warmup_steps", 0, 0);
+  const std::string type = any.text("type");
+  if (type == "constant") {
+    JsonObject(value, path, {"type", "warmup_steps"});
+  } else if (type == "cosine") {
+    JsonObject(value, path, {"type", "warmup_steps", "total_steps", "final_lr"});
+    schedule.kind = ScheduleKind::cosine;
+    schedule.total_steps = any.integer("total_steps", 1, 0);
+    schedule.final_lr = at_least_zero(any, "final_lr", 0);
+  } else if (type == "step") {
+    JsonObject(value, path, {"type", "warmup_steps", "step_size", "gamma"});
+    schedule.kind = ScheduleKind::step;
+    schedule.step_size = any.integer("step_size", 1);
+    schedule.gamma = at_least_zero(any, "gamma");
+  } else {
+    unknown_choice(any, "type", {"constant", "cosine", "step"});
+  }
+  return schedule;
+}
+
+}  // namespace
+
+Recipe read_recipe(const json& value, const std::string& path) {
+  const JsonObject object(value, path,
+                          {"epochs", "batch", "accumulate", "max_jitter", "optimizer", "schedule"});
+  Recipe recipe;
+  recipe.epochs = object.integer("epochs", 1);
+  recipe.batch = object.integer("batch", 1);
+  recipe.accumulate = object.integer("accumulate", 1, 1);
+  LIMBECK_CHECK(recipe.accumulate <= recipe.batch, object.path("accumulate"), ": is ",
+                recipe.accumulate, "; expected at most batch, which is ", recipe.batch);
+  recipe.max_jitter = static_cast<int>(object.integer("max_jitter", 0, 0));
+  recipe.optimizer = read_optimizer(object.at("optimizer"), object.path("optimizer"));
+  const JsonObject optimizer(object.at("optimizer"), object.path("optimizer"),
+                             {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases",
+                              "beta1", "beta2", "eps"});
+  recipe.schedule =
+      read_schedule(object.at("schedule"), object.path("schedule"), at_least_zero(optimizer, "lr"));
+  return recipe;
+}
+
+KdLossOptions read_distill(const json& value, const std::string& path) {
+  const JsonObject distill(value, path, {"mode", "tau", "kd_weight", "ce_weight"});
+  if (distill.text("mode") != "forward") unknown_choice(distill, "mode", {"forward"});
+  KdLossOptions loss;
+  loss.tau = distill.number("tau");
+  LIMBECK_CHECK(loss.tau > 0, distill.path("tau"), ": is ", loss.tau, "; expected > 0");
+  loss.kd_weight = at_least_zero(distill, "kd_weight");
+  loss.ce_weight = at_least_zero(distill, "ce_weight");
+  LIMBECK_CHECK(loss.kd_weight + loss.ce_weight > 0, path,
+                ": kd_weight and ce_weight are both 0; expected one above 0");
+  return loss;
+}
+
+}  // namespace limbeck

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recipes and losses as JSON.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include <limbeck/distill/trainer.h>
+
+namespace limbeck {
+
+/// Both throw std::invalid_argument as JsonObject does; `path` is where `value` was found. Whatever
+/// changes the objective is required.
+Recipe read_recipe(const nlohmann::json& value, const std::string& path);
+KdLossOptions read_distill(const nlohmann::json& value, const std::string& path);
+
+}  // namespace limbeck

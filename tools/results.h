@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one training run of an experiment came to.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include <limbeck/distill/bias_sweep.h>
+#include <limbeck/distill/metrics.h>
+
+namespace limbeck {
+
+/// One model with one seed.
+struct Result {
+  std::string model;  ///< "teacher" or the arm's name
+  std::uint64_t seed = 0;
+  std::int64_t parameters = 0;
+  std::int64_t steps = 0;            ///< 0 for a teacher that was loaded
+  double ms_per_step = 0;            ///< wall time of the last uninterrupted part
+  std::string digest;                ///< of the final weights
+  Metrics test;                      ///< on the test images
+  std::optional<Fidelity> fidelity;  ///< to the teacher, on the test images
+  std::optional<BiasSweep> sweep;
+};
+
+nlohmann::json write_result(const Result& result);
+/// The inverse. Throws std::invalid_argument as JsonObject does; `path` is where it was found.
+Result read_result(const nlohmann::json& value, const std::string& path);
+
+}  // namespace limbeck

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/tools/run.h>
+
+#include <algorithm>
+#include <memory>
+
+#include <limbeck/nn/weights.h>
+#include <limbeck/tools/digest.h>
+#include <limbeck/tools/model_json.h>
+#include <limbeck/tools/version.h>
+
+namespace limbeck {
+
+using nlohmann::json;
+
+namespace {
+
+/// The teacher draws from random streams of its own, so that no student starts as a part of it.
+constexpr std::uint64_t kTeacherStreams = std::uint64_t{1} << 63;
+
+Shape image_shape(const Dataset& data) {
+  return {data.images.dim(1), data.images.dim(2), data.images.dim(3)};
+}
+
+void check_model(ModelSpec spec, const std::string& path, const Dataset& data) {
+  spec.input = image_shape(data);
+  try {
+    const Shape in = {1, spec.input[0], spec.input[1], spec.input[2]};
+    const Shape out = build_model(spec, 0)->output_shape(in);
+    LIMBECK_CHECK((out == Shape{1, data.classes}), "gives ", out, " per image; ", data.name,
+                  " has ", data.classes, " classes");
+  } catch (const std::invalid_argument& e) {
+    throw std::invalid_argument(path + ": " + e.what());
+  }
+}
+
+void check_classes(const std::vector<std::int64_t>& list, const std::string& path,
+                   const Dataset& data) {
+  for (const std::int64_t c : list)
+    LIMBECK_CHECK(c < data.classes, path, ": class ", c, "; ", data.name, " has ", data.classes);
+  LIMBECK_CHECK(static_cast<std::int64_t>(list.size()) < data.classes, path,
+                ": names every class; expected fewer");
+}
+
+/// The rows an arm trains on; empty when it is all of them.
+std::vector<std::int32_t> transfer_samples(const Arm& arm, const Dataset& data) {
+  if (arm.omit_classes.empty() && arm.only_classes.empty()) return {};
+  const auto named = [](const std::vector<std::int64_t>& list, std::int32_t label) {
+    return std::find(list.begin(), list.end(), label) != list.end();
+  };
+  std::vector<std::int32_t> rows;
+  const std::vector<std::int32_t> labels = data.labels.to_vector<std::int32_t>();
+  for (std::size_t n = 0; n < labels.size(); ++n)
+    if (arm.only_classes.empty() ? !named(arm.omit_classes, labels[n])
+                                 : named(arm.only_classes, labels[n]))
+      rows.push_back(static_cast<std::int32_t>(n));
+  LIMBECK_CHECK(!rows.empty(), "arm \"", arm.name, "\": no sample of ", data.name,
+                " is left to train on");
+  return rows;
+}
+
+std::string weights_digest(Module& model) {
+  Digest digest;
+  for (const auto& [name, tensor] : export_weights(model).tensors) {
+    digest.add(name);
+    digest.add(tensor);
+  }
+  return digest.hex();
+}
+
+/// What a job is, whoever it trains.
+struct Job {
+  std::string name;
+  std::uint64_t seed = 0;  ///< as the run file names it
+  ModelSpec model;
+  std::vector<std::int64_t> bias_sweep = {};
+};
+
+class Runner {
+ public:
+  Runner(const Experiment& experiment, const TrainTest& data, const RunFolder& folder,
+         Device device, ProgressLine& progress)
+      : experiment_(experiment),
+        data_(data),
+        folder_(folder),
+        device_(device),
+        progress_(progress),
+        train_{data.train.images.to(device), data.train.labels.to(device)},
+        test_images_(data.test.images.to(device)),
+        jobs_(experiment.seeds.size() * (experiment.arms.size() + experiment.teacher.has_value())) {
+  }
+
+  void run_seed(std::uint64_t seed) {
+    teacher_ = nullptr;
+    teacher_train_logits_ = teacher_test_logits_ = Tensor();
+    if (experiment_.teacher) run_teacher(*experiment_.teacher, seed);
+    for (const Arm& arm : experiment_.arms) run_arm(arm, seed);
+  }
+
+  std::vector<Result> results;
+
+ private:
+  void run_teacher(const TeacherConfig& config, std::uint64_t seed);
+  void run_arm(const Arm& arm, std::uint64_t seed);
+  Teacher teacher_for(const Arm& arm);
+  void train(const Job& job, Module& model, const TrainSet& data, const Teacher& teacher,
+             const TrainerOptions& options, Result& result);
+  void finish(const Job& job, Module& model, Result& result);
+  TrainerOptions options_of(const Recipe& recipe, std::uint64_t seed) const;
+
+  const Experiment& experiment_;
+  const TrainTest& data_;
+  const RunFolder& folder_;
+  Device device_;
+  ProgressLine& progress_;
+  TrainSet train_;
+  Tensor test_images_;
+  std::size_t jobs_;
+  std::unique_ptr<Module> teacher_;
+  Tensor teacher_train_logits_, teacher_test_logits_;  ///< the former when first needed
+};
+
+TrainerOptions Runner::options_of(const Recipe& recipe, std::uint64_t seed) const {
+  TrainerOptions options;
+  options.recipe = recipe;
+  options.input = experiment_.data.input;
+  options.seed = seed;
+  options.report_every = experiment_.report_every;
+  options.checkpoint_every = experiment_.checkpoint_every;
+  return options;
+}
+
+void Runner::run_teacher(const TeacherConfig& config, std::uint64_t seed) {
+  Job job = {"teacher", seed, config.model};
+  job.model.input = image_shape(data_.train);
+  teacher_ = build_model(job.model, seed ^ kTeacherStreams, DType::f32, device_);
+  const JobFolder files = folder_.job(seed, job.name);
+  if (const auto done = files.result()) {
+    load_weights(*teacher_, files.weights());
+    results.push_back(*done);
+    teacher_test_logits_ = predict(*teacher_, test_images_, experiment_.data.input);
+    return;
+  }
+  Result result;
+  if (config.recipe)
+    train(job, *teacher_, train_, {}, options_of(*config.recipe, seed ^ kTeacherStreams), result);
+  else
+    load_weights(*teacher_, config.weights);
+  finish(job, *teacher_, result);
+}
+
+void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
+  Job job = {arm.name, seed, arm.model, arm.bias_sweep};
+  if (const auto done = folder_.job(seed, job.name).result()) {
+    results.push_back(*done);
+    return;
+  }
+  job.model.input = image_shape(data_.train);
+  const auto model = build_model(job.model, seed, DType::f32, device_);
+  TrainSet data = train_;
+  data.samples = transfer_samples(arm, data_.train);
+  TrainerOptions options = options_of(arm.recipe, seed);
+  options.distill = arm.distill;
+  Result result;
+  train(job, *model, data, teacher_for(arm), options, result);
+  finish(job, *model, result);
+}
+
+/// Without jitter an image always gets the same soft targets: they are computed once per seed.
+Teacher Runner::teacher_for(const Arm& arm) {
+  if (!arm.distill) return {};
+  if (arm.recipe.max_jitter > 0) return {.model = teacher_.get()};
+  if (!teacher_train_logits_.defined())
+    teacher_train_logits_ = predict(*teacher_, train_.images, experiment_.data.input);
+  return {.logits = teacher_train_logits_};
+}
+
+void Runner::train(const Job& job, Module& model, const TrainSet& data, const Teacher& teacher,
+                   const TrainerOptions& given, Result& result) {
+  const JobFolder files = folder_.job(job.seed, job.name);
+  TrainerOptions options = given;
+  options.checkpoint = files.checkpoint();
+  Trainer trainer(model, data, teacher, options);
+  trainer.resume();
+  const std::int64_t first = trainer.step();
+  files.rewind_log(first);
+  progress_.begin(
+      detail::concat("[", results.size() + 1, "/", jobs_, "] seed ", job.seed, " ", job.name),
+      first);
+  trainer.run([&](const Progress& p) {
+    progress_.update(p);
+    files.log({{"step", p.step},
+               {"epoch", p.epoch},
+               {"loss", p.loss},
+               {"lr", p.lr},
+               {"seconds", progress_.seconds()}});
+  });
+  synchronize(device_);
+  const std::int64_t done = trainer.step() - first;
+  result.steps = trainer.step();
+  result.ms_per_step = done > 0 ? 1e3 * progress_.seconds() / static_cast<double>(done) : 0;
+}
+
+/// Measures, saves and reports a model that is ready.
+void Runner::finish(const Job& job, Module& model, Result& result) {
+  result.model = job.name;
+  result.seed = job.seed;
+  result.parameters = parameter_count(model);
+  result.digest = weights_digest(model);
+  const Tensor logits = predict(model, test_images_, experiment_.data.input);
+  const Tensor& labels = data_.test.labels;
+  result.test = measure(logits, labels);
+  if (&model == teacher_.get())
+    teacher_test_logits_ = logits;
+  else if (teacher_)
+    result.fidelity = measure_fidelity(logits, teacher_test_logits_, labels);
+  if (!job.bias_sweep.empty()) result.sweep = sweep_bias(logits, labels, job.bias_sweep);
+  const JobFolder files = folder_.job(job.seed, job.name);
+  const Preprocess& input = experiment_.data.input;
+  save_weights(model, files.weights(),
+               {{"limbeck", version()},
+                {"model", write_model(job.model).dump()},
+                {"preprocess", json{{"scale", input.scale}, {"shift", input.shift}}.dump()}});
+  files.finish(result);
+  progress_.end(
+      detail::concat(result.test.errors, " test errors of ", result.test.samples, ", ",
+                     clock_time(result.ms_per_step * 1e-3 * static_cast<double>(result.steps))));
+  results.push_back(result);
+}
+
+}  // namespace
+
+void check_against_data(const Experiment& experiment, const Dataset& data) {
+  if (experiment.teacher) check_model(experiment.teacher->model, "teacher.model", data);
+  for (std::size_t i = 0; i < experiment.arms.size(); ++i) {
+    const Arm& arm = experiment.arms[i];
+    const std::string path = detail::concat("arms.", i);
+    check_model(arm.model, path + ".model", data);
+    check_classes(arm.omit_classes, path + ".omit_classes", data);
+    check_classes(arm.only_classes, path + ".only_classes", data);
+    check_classes(arm.bias_sweep, path + ".bias_sweep", data);
+  }
+}
+
+std::vector<Result> run_experiment(const Experiment& experiment, const TrainTest& data,
+                                   const RunFolder& folder, Device device, ProgressLine& progress) {
+  Runner runner(experiment, data, folder, device, progress);
+  for (const std::uint64_t seed : experiment.seeds) runner.run_seed(seed);
+  return runner.results;
+}
+
+}  // namespace limbeck
