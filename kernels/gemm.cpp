@@ -17,9 +17,9 @@ namespace {
 
 using Index = std::int64_t;
 
-constexpr Index kDepth = 384;      // KC
+constexpr Index kDepth = 512;      // KC
 constexpr Index kBlockRows = 120;  // of C, per task; a multiple of every MR
-constexpr Index kBlockCols = 256;  // of C, per task; times KC floats: 384 KiB of L2
+constexpr Index kBlockCols = 256;  // of C, per task; times KC floats: 512 KiB of L2
 
 // The register tile: MR x NR accumulators, two vectors of B and one broadcast of A in registers.
 template <class T, int kLanes>
@@ -92,12 +92,21 @@ template <class T, int C>
   }
 }
 
-// Rows [0, rows) of A as panel[k][i], rows past the end filled with zeros.
+// Rows [0, rows) of A copied to be near each other, rows past the end filled with zeros: rows of A
+// lie far apart, at worst a multiple of 4 KiB, where they would evict each other from L1. Keeps A's
+// order in memory (so no transposition), and returns how the panel is laid out.
 template <class T, int R>
-[[gnu::always_inline]] inline void pack_panel(T* panel, Strided<const T> a, Index depth,
-                                              Index rows) {
+[[gnu::always_inline]] inline Strided<const T> pack_panel(T* panel, Strided<const T> a, Index depth,
+                                                          Index rows) {
+  if (a.col == 1 && rows == R) {
+    constexpr Index kStride = kDepth + 64 / static_cast<Index>(sizeof(T));
+    for (Index i = 0; i < R; ++i)
+      for (Index k = 0; k < depth; ++k) panel[i * kStride + k] = a.p[i * a.row + k];
+    return {panel, kStride, 1};
+  }
   for (Index k = 0; k < depth; ++k)
     for (int i = 0; i < R; ++i) panel[k * R + i] = i < rows ? a.p[i * a.row + k * a.col] : T(0);
+  return {panel, 1, R};
 }
 
 // c: the caller's rows, each contiguous.
@@ -154,18 +163,15 @@ void pack_b(const Problem<T>& p, T* packed) {
 template <class T, int R, int C>
 [[gnu::always_inline]] inline void compute_block(const Problem<T>& p, const T* packed, Index i0,
                                                  Index i1, Index j0, Index j1) {
-  alignas(64) T panel[kDepth * R];
+  alignas(64) T panel[(kDepth + 64 / sizeof(T)) * R];
   const Index strips = (p.n + C - 1) / C;
   for (Index k0 = 0; k0 == 0 || k0 < p.k; k0 += kDepth) {  // once even when k is 0: C = 0
     const Index depth = std::min(kDepth, p.k - k0);
     const bool from_c = p.add || k0 > 0;
     for (Index i = i0; i < i1; i += R) {
       const Index rows = std::min<Index>(R, i1 - i);
-      Strided<const T> a = {p.a.p + i * p.a.row + k0 * p.a.col, p.a.row, p.a.col};
-      if (a.col != 1 || rows < R) {
-        pack_panel<T, R>(panel, a, depth, rows);
-        a = {panel, 1, R};
-      }
+      const Strided<const T> a = pack_panel<T, R>(
+          panel, {p.a.p + i * p.a.row + k0 * p.a.col, p.a.row, p.a.col}, depth, rows);
       for (Index j = j0; j < j1; j += C) {
         const T* strip = packed + k0 * strips * C + j / C * depth * C;
         const Strided<T> c = {p.c.p + i * p.c.row + j * p.c.col, p.c.row, p.c.col};
@@ -185,8 +191,34 @@ template <class T, int R, int C>
     apply_epilogue(p.epilogue, block, p.c.row, rows, cols, j0);
 }
 
+// A transposed B costs a transposing copy of all of it. With few rows of A it is cheaper to compute
+// C^T, whose "B" is A^T, and to scatter C. Costs in units of one fma: products, whole strips
+// counted, then 16 per element copied across and 24 per element scattered (measured).
 template <class T, int kLanes>
-void run(const Problem<T>& p) {
+bool better_transposed(const Problem<T>& p) {
+  if (p.b.col == 1 || p.b.row != 1) return false;
+  constexpr Index C = Tile<T, kLanes>::kCols;
+  const auto strips = [](Index n) { return (n + C - 1) / C * C; };
+  return strips(p.m) * p.n * p.k + 16 * p.m * p.k + 24 * p.m * p.n <
+         strips(p.n) * p.m * p.k + 16 * p.k * p.n;
+}
+
+template <class T>
+Problem<T> transpose(const Problem<T>& p) {
+  return {p.n,
+          p.m,
+          p.k,
+          {p.b.p, p.b.col, p.b.row},
+          {p.a.p, p.a.col, p.a.row},
+          {p.c.p, p.c.col, p.c.row},
+          p.add,
+          p.epilogue,
+          true};
+}
+
+template <class T, int kLanes>
+void run(const Problem<T>& problem) {
+  const Problem<T> p = better_transposed<T, kLanes>(problem) ? transpose(problem) : problem;
   constexpr int R = Tile<T, kLanes>::kRows, C = Tile<T, kLanes>::kCols;
   const Index strips = (p.n + C - 1) / C;
   const auto memory =
@@ -206,35 +238,13 @@ void run(const Problem<T>& p) {
   });
 }
 
-// A transposed B costs a transposing copy of all of it. With few rows of A it is cheaper to compute
-// C^T, whose "B" is A^T, and to scatter C. The weights are measured costs per element.
-template <class T>
-bool better_transposed(const Problem<T>& p) {
-  if (p.b.col == 1 || p.b.row != 1) return false;
-  return 3 * p.m * p.k + 4 * p.m * p.n < 3 * p.k * p.n;
-}
-
-template <class T>
-Problem<T> transpose(const Problem<T>& p) {
-  return {p.n,
-          p.m,
-          p.k,
-          {p.b.p, p.b.col, p.b.row},
-          {p.a.p, p.a.col, p.a.row},
-          {p.c.p, p.c.col, p.c.row},
-          p.add,
-          p.epilogue,
-          true};
-}
-
 }  // namespace
 
 template <class T>
 void gemm(Index m, Index n, Index k, Strided<const T> a, Strided<const T> b, T* c, Index ldc,
           bool add, const GemmEpilogue<T>& epilogue) {
   if (m == 0 || n == 0) return;
-  Problem<T> p = {m, n, k, a, b, {c, ldc, 1}, add, epilogue, false};
-  if (better_transposed(p)) p = transpose(p);
+  const Problem<T> p = {m, n, k, a, b, {c, ldc, 1}, add, epilogue, false};
   switch (cpu_isa()) {
     case CpuIsa::avx512:
       return run<T, 16>(p);
