@@ -16,8 +16,8 @@
 namespace limbeck::simt {
 namespace {
 
-constexpr std::size_t kArenaBytes = std::size_t{1}
-                                    << 40;  // addresses only; pages come when touched
+constexpr std::size_t kArenaBytes = std::size_t{1} << 40;  // addresses; pages come when touched
+constexpr std::size_t kChunkBytes = 256 * 1024;
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kRedZone = 256;
 constexpr unsigned char kRedByte = 0xa5;
@@ -40,12 +40,12 @@ class Arena {
     std::lock_guard lock(mutex_);
     const std::size_t slot = slot_bytes(bytes);
     char* p = take(slot);
-    open_or_close(true);
+    guard(false);
     sanitizer::allow(p, slot);
     std::memset(p, 0xff, bytes);
     std::memset(p + bytes, kRedByte, slot - bytes);
     sanitizer::forbid(p + bytes, slot - bytes);
-    open_or_close(accesses_ > 0);
+    guard(accesses_ == 0);
     live_[p] = bytes;
     return p;
   }
@@ -97,7 +97,7 @@ class Arena {
     std::lock_guard lock(mutex_);
     const bool was_open = accesses_ > 0;
     accesses_ += by;
-    if (was_open != (accesses_ > 0)) open_or_close(accesses_ > 0);
+    if (was_open != (accesses_ > 0)) guard(was_open);
   }
 
  private:
@@ -110,18 +110,27 @@ class Arena {
     if (slot > kArenaBytes - used_)
       throw CudaError(limbeck::detail::concat("emulated GPU: out of memory for ", slot, " bytes"));
     used_ += slot;
+    while (opened_ < used_) {
+      protect(base_ + opened_, kChunkBytes, true);
+      sanitizer::forbid(base_ + opened_, kChunkBytes);
+      opened_ += kChunkBytes;
+    }
     return base_ + used_ - slot;
   }
 
-  void open_or_close(bool open) {
-    const std::size_t pages = (used_ + 4095) / 4096 * 4096;
-    if (mprotect(base_, pages, open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
+  // Only the first chunk is guarded, where small tensors lie: a big one would cost more than the
+  // launch, at up to half a microsecond per page.
+  void guard(bool on) { protect(base_, kChunkBytes, !on); }
+
+  static void protect(char* begin, std::size_t bytes, bool open) {
+    if (mprotect(begin, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
       throw CudaError("emulated GPU: cannot map device memory");
   }
 
   std::mutex mutex_;
   char* base_;
   std::size_t used_ = kRedZone;
+  std::size_t opened_ = 0;  // the first bytes that were ever mapped
   int accesses_ = 0;
   std::map<char*, std::size_t> live_;
   std::map<std::size_t, std::vector<char*>> free_;  // by slot size

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The emulated GPU's memory: exact allocations between red zones in one range of addresses, which
-// the host can only touch while a DeviceMemoryAccess lives. A host pointer mixed up with a device
-// pointer thus faults here as it would with a GPU.
+// The emulated GPU's memory: exact allocations between red zones in one range of addresses. The
+// first part of it, where small tensors lie, can only be touched while a DeviceMemoryAccess lives:
+// host code that follows a device pointer faults here as it would with a GPU.
 #pragma once
 
 #include <cstddef>
