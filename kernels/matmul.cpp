@@ -114,7 +114,7 @@ void linear_forward(Tensor& y, Tensor* pre, const Tensor& x, const Tensor& w, co
     affine(wide, x.to(DType::f32), w.to(DType::f32), bias.defined() ? bias.to(DType::f32) : bias,
            false);
     if (pre != nullptr) pre->copy_from(wide.to(pre->dtype()));
-    activation_forward(wide, wide, act);
+    cpu::activation_forward(wide, wide, act);
     y.copy_from(wide.to(y.dtype()));
     return;
   }
@@ -122,7 +122,7 @@ void linear_forward(Tensor& y, Tensor* pre, const Tensor& x, const Tensor& w, co
   const bool relu = act == Activation::relu && pre == nullptr;
   affine(z, x, w, bias, relu);
   if (act != Activation::none && !relu)
-    activation_forward(y, z, act);
+    cpu::activation_forward(y, z, act);
   else if (pre != nullptr)
     y.copy_from(z);
 }
