@@ -38,6 +38,20 @@ LIMBECK_HD float sqrt(float x) {
 }
 LIMBECK_HD double sqrt(double x) { return std::sqrt(x); }
 
+/// (e^x - 1 - x) / x^2 for |x| <= 0.3475, without cancellation.
+LIMBECK_HD float exp_remainder(float x) {
+  float q = 0x1.6b6b08p-10f;
+  q = fma(q, x, 0x1.1227fep-7f);
+  q = fma(q, x, 0x1.55571ep-5f);
+  q = fma(q, x, 0x1.5554b0p-3f);
+  return fma(q, x, 0x1.fffffep-2f);
+}
+LIMBECK_HD double exp_remainder(double x) {
+  double q = 1;  // Taylor: 1/2! + x/3! + ... to x^12/14!
+  for (int k = 14; k > 2; --k) q = fma(q, x / k, 1.0);
+  return 0.5 * q;
+}
+
 namespace detail {
 
 inline constexpr float kInf = __builtin_huge_valf();
@@ -66,12 +80,7 @@ LIMBECK_HD ReducedExp reduced_exp(float x) {
   const float t = fma(x, 0x1.715476p+0f, magic);
   const float n = t - magic;
   const float r = fma(n, -kLn2Low, fma(n, -kLn2High, x));
-  float q = 0x1.6b6b08p-10f;
-  q = fma(q, r, 0x1.1227fep-7f);
-  q = fma(q, r, 0x1.55571ep-5f);
-  q = fma(q, r, 0x1.5554b0p-3f);
-  q = fma(q, r, 0x1.fffffep-2f);
-  return {as_int(t) - as_int(magic), fma(r * r, q, r)};
+  return {as_int(t) - as_int(magic), fma(r * r, exp_remainder(r), r)};
 }
 
 /// log(1 + f) - f for f in [sqrt(1/2) - 1, sqrt(2) - 1].

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/kernels/kd_loss.h>
+
+#include <cmath>
+
+#include <limbeck/core/dispatch.h>
+#include <limbeck/core/math.h>
+#include <limbeck/kernels/labels.h>
+#include <limbeck/kernels/row_tile.h>
+
+namespace limbeck {
+namespace {
+
+void check_options(const KdLossOptions& o) {
+  LIMBECK_CHECK(!std::isnan(o.tau), "kd_loss: tau was not set");
+  LIMBECK_CHECK(!std::isnan(o.kd_weight), "kd_loss: kd_weight was not set");
+  LIMBECK_CHECK(!std::isnan(o.ce_weight), "kd_loss: ce_weight was not set");
+  LIMBECK_CHECK(o.tau > 0 && std::isfinite(o.tau), "kd_loss: tau is ", o.tau, "; expected > 0");
+  LIMBECK_CHECK(o.kd_weight >= 0, "kd_loss: kd_weight is ", o.kd_weight, "; expected >= 0");
+  LIMBECK_CHECK(o.ce_weight >= 0, "kd_loss: ce_weight is ", o.ce_weight, "; expected >= 0");
+  LIMBECK_CHECK(o.mean_over >= 0, "kd_loss: mean_over is ", o.mean_over, "; expected >= 0");
+}
+
+void check(const Tensor& row_loss, const Tensor& dstudent, const Tensor& student,
+           const Tensor& teacher, const Tensor& labels, const KdLossOptions& options) {
+  check_options(options);
+  LIMBECK_CHECK(student.rank() == 2 && student.dim(1) >= 1, "kd_loss: student has shape ",
+                student.shape(), "; expected (N,V) with V >= 1");
+  LIMBECK_CHECK(is_floating(student.dtype()), "kd_loss: student is ", student.dtype(),
+                "; expected a floating dtype");
+  LIMBECK_CHECK(teacher.shape() == student.shape(), "kd_loss: teacher has shape ", teacher.shape(),
+                ", student ", student.shape(), "; expected equal shapes (N,V)");
+  LIMBECK_CHECK(teacher.dtype() == student.dtype(), "kd_loss: teacher is ", teacher.dtype(),
+                ", student ", student.dtype(), "; expected equal dtypes");
+  LIMBECK_CHECK(teacher.device() == student.device(), "kd_loss: teacher on ", teacher.device(),
+                ", student on ", student.device(), "; expected one device");
+  const std::int64_t N = student.dim(0);
+  const DType loss_dtype = student.dtype() == DType::f64 ? DType::f64 : DType::f32;
+  LIMBECK_CHECK(row_loss.shape() == Shape({N}) && row_loss.dtype() == loss_dtype &&
+                    row_loss.device() == student.device(),
+                "kd_loss: row_loss is ", row_loss.dtype(), row_loss.shape(), " on ",
+                row_loss.device(), "; expected ", loss_dtype, "(", N, ") on ", student.device());
+  LIMBECK_CHECK(!dstudent.defined() ||
+                    (dstudent.shape() == student.shape() && dstudent.dtype() == student.dtype() &&
+                     dstudent.device() == student.device()),
+                "kd_loss: dstudent is ", dstudent.dtype(), dstudent.shape(), " on ",
+                dstudent.device(), "; expected ", student.dtype(), student.shape(), " on ",
+                student.device());
+  if (labels.defined() || options.ce_weight > 0)
+    check_labels("kd_loss", labels, N, student.dim(1), student.device());
+}
+
+}  // namespace
+
+void kd_loss_forward_with_grad(Tensor& row_loss, Tensor& dstudent, const Tensor& student,
+                               const Tensor& teacher, const Tensor& labels,
+                               const KdLossOptions& options) {
+  check(row_loss, dstudent, student, teacher, labels, options);
+  LIMBECK_DISPATCH(student.device(), kd_loss_forward_with_grad(row_loss, dstudent, student, teacher,
+                                                               labels, options));
+}
+
+namespace cpu {
+namespace {
+
+// The numbers behind the formula. With s = (zs - max zs)/tau, d = (zt - shift - zs)/tau for any
+// shift of the row, e = exp(s) and y = e expm1(d):
+//   A = sum y / sum e,   k = 1 / (sum e + sum y),   u = d - log1p(A) = log pt - log ps,
+//   ps - pt = k (A e - y),   pt = k (e + y),   KL = sum pt (expm1(-u) + u).
+// Nothing cancels when the models agree, and pass one needs two exponentials per element, pass two
+// none. It loses digits when A is close to -1: the row is repeated with a better shift. And where
+// e is tiny under a large pt: there the repeat takes y = exp(s + d) - e.
+constexpr int kAttempts = 4;
+
+template <class F>
+using PerLane = F[kLanes];
+
+template <class F>
+struct Weights {
+  F tau, inv_tau, loss_kd, loss_ce, grad_kd, grad_ce;
+  bool own_ce;  // the cross-entropy needs exponentials of its own
+};
+
+template <class F>
+struct Arrays {
+  F *zs, *zt, *e, *y, *c;
+};
+
+// Statistics of each row of a tile, one row per lane (a long row's are repeated in all lanes).
+template <class F>
+struct RowStats {
+  PerLane<F> max_s, shift;
+  PerLane<F> poison;  // NaN where an input is not finite, else 0
+  PerLane<F> sum_e, sum_y, sum_c, risk;
+};
+
+// Short enough that zt - shift is exact wherever it is close to zs.
+inline float coarse(float x) {
+  return __builtin_bit_cast(float, __builtin_bit_cast(std::int32_t, x) & ~0xfff);
+}
+inline double coarse(double x) { return x; }
+
+// Bounded, because an infinite one times a probability of 0 would be NaN.
+template <class F>
+F bounded(F x) {
+  const F below = x > F(1e30) ? F(1e30) : x;
+  return below < F(-1e30) ? F(-1e30) : below;
+}
+
+template <class F, class Tile>
+void find_maxima(const Tile& tile, const Arrays<F>& a, RowStats<F>& r) {
+  PerLane<F> max_s, max_t, poison = {};
+  for (int lane = 0; lane < kLanes; ++lane)
+    max_s[lane] = max_t[lane] = std::numeric_limits<F>::lowest();
+  for (std::int64_t i = 0; i < tile.size(); i += kLanes) {
+#pragma omp simd
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const F s = a.zs[i + lane], t = a.zt[i + lane];
+      max_s[lane] = s > max_s[lane] ? s : max_s[lane];
+      max_t[lane] = t > max_t[lane] ? t : max_t[lane];
+      poison[lane] += s * F(0) + t * F(0);
+    }
+  }
+  tile.max_lanes(max_s);
+  tile.max_lanes(max_t);
+  tile.sum_lanes(poison);
+  for (int lane = 0; lane < kLanes; ++lane) {
+    r.max_s[lane] = max_s[lane];
+    r.shift[lane] = coarse(max_t[lane] - max_s[lane]);
+    r.poison[lane] = poison[lane];
+  }
+}
+
+template <bool kRepeat, bool kOwnCe, class F, class Tile>
+void sum_exponentials(const Tile& tile, const Arrays<F>& a, F inv_tau, RowStats<F>& r) {
+  LaneSum<F> total_e, total_y, total_c;
+  PerLane<F> risk = {};
+  tile.for_each_block([&](std::int64_t begin, std::int64_t end) {
+    PerLane<F> sum_e = {}, sum_y = {}, sum_c = {};
+    for (std::int64_t i = begin; i < end; i += kLanes) {
+#pragma omp simd
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const F zs = a.zs[i + lane], zt = a.zt[i + lane] - r.shift[lane];
+        const F z = zs - r.max_s[lane], s = z * inv_tau;
+        const F d = bounded((zt - zs) * inv_tau);
+        const F heavy = s < F(-46) ? s + d + F(46) : d;  // above 16: d > 16 and pt > e^-30
+        const F e = math::exp(s);
+        F y = e * math::expm1(d > F(80) ? F(80) : d);
+        if constexpr (kRepeat) {
+          const F direct = math::exp((zt - r.max_s[lane]) * inv_tau) - e;
+          y = heavy > F(16) ? direct : y;
+        }
+        a.e[i + lane] = e;
+        a.y[i + lane] = y;
+        sum_e[lane] += e;
+        sum_y[lane] += y;
+        risk[lane] = heavy > risk[lane] ? heavy : risk[lane];
+        if constexpr (kOwnCe) {
+          const F c = math::exp(z);
+          a.c[i + lane] = c;
+          sum_c[lane] += c;
+        }
+      }
+    }
+    total_e.add(sum_e);
+    total_y.add(sum_y);
+    if constexpr (kOwnCe) total_c.add(sum_c);
+  });
+  tile.sum_lanes(total_e.total);
+  tile.sum_lanes(total_y.total);
+  tile.sum_lanes(total_c.total);
+  tile.max_lanes(risk);
+  for (int lane = 0; lane < kLanes; ++lane) {
+    r.sum_e[lane] = total_e.total[lane];
+    r.sum_y[lane] = total_y.total[lane];
+    r.sum_c[lane] = kOwnCe ? total_c.total[lane] : total_e.total[lane];
+    r.risk[lane] = risk[lane];
+  }
+}
+
+// Moves the shift of rows whose A is close to -1; true when there is one.
+template <class F>
+bool improve_shift(RowStats<F>& r, F tau) {
+  bool moved = false;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const F ratio = (r.sum_e[lane] + r.sum_y[lane]) / r.sum_e[lane];
+    if (!(ratio < F(0.125))) continue;
+    const F raise = tau * math::log(ratio > F(0x1p-20) ? ratio : F(0x1p-20));
+    r.shift[lane] = coarse(r.shift[lane] + raise);
+    moved = true;
+  }
+  return moved;
+}
+
+template <class F>
+bool any_at_risk(const RowStats<F>& r) {
+  bool any = false;
+  for (int lane = 0; lane < kLanes; ++lane) any |= r.risk[lane] > F(16);
+  return any;
+}
+
+template <bool kOwnCe, class F, class Tile>
+void exponentials(const Tile& tile, const Arrays<F>& a, const Weights<F>& w, RowStats<F>& r) {
+  sum_exponentials<false, kOwnCe>(tile, a, w.inv_tau, r);
+  bool repeat = any_at_risk(r);
+  for (int attempt = 1; attempt < kAttempts; ++attempt) {
+    repeat |= improve_shift(r, w.tau);
+    if (!repeat) return;
+    sum_exponentials<true, kOwnCe>(tile, a, w.inv_tau, r);
+    repeat = false;
+  }
+}
+
+// kl = KL of each row; zs becomes the gradient but for the label's term.
+template <class F, class Tile>
+void finish(const Tile& tile, const Arrays<F>& a, const Weights<F>& w, const RowStats<F>& r,
+            LaneSum<F>& kl) {
+  PerLane<F> A, k, log_sums, grad_ce;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    A[lane] = r.sum_y[lane] / r.sum_e[lane];
+    k[lane] = F(1) / (r.sum_e[lane] + r.sum_y[lane]) + r.poison[lane];
+    log_sums[lane] = math::log1p(A[lane]);
+    grad_ce[lane] = w.grad_ce / r.sum_c[lane];
+  }
+  const F* c = w.own_ce ? a.c : a.e;
+  tile.for_each_block([&](std::int64_t begin, std::int64_t end) {
+    PerLane<F> sum = {};
+    for (std::int64_t i = begin; i < end; i += kLanes) {
+#pragma omp simd
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const F e = a.e[i + lane], y = a.y[i + lane];
+        const F d = (a.zt[i + lane] - r.shift[lane]) - a.zs[i + lane];
+        const F u = bounded(d * w.inv_tau) - log_sums[lane];
+        const F ps_minus_pt = k[lane] * math::fma(A[lane], e, -y);
+        const F pt = k[lane] * (e + y);
+        const F near = pt * (u * u) * math::exp_remainder(-u);
+        const F far = math::fma(pt, u, ps_minus_pt);
+        const F positive = far > F(0) ? far : F(0);  // rounding may have crossed 0
+        sum[lane] += u * u < F(0.12) ? near : positive;
+        a.zs[i + lane] = math::fma(w.grad_kd, ps_minus_pt, grad_ce[lane] * c[i + lane]);
+      }
+    }
+    kl.add(sum);
+  });
+  tile.sum_lanes(kl.total);
+}
+
+template <class F, class Tile, class T>
+void kd_loss_tile(const Tile& tile, F* buffer, F* row_loss, T* dstudent, const T* student,
+                  const T* teacher, const std::int32_t* label, const Weights<F>& w) {
+  const std::int64_t size = tile.size();
+  const Arrays<F> a = {buffer, buffer + size, buffer + 2 * size, buffer + 3 * size,
+                       buffer + 4 * size};
+  tile.load(a.zs, student);
+  tile.load(a.zt, teacher);
+  RowStats<F> r;
+  find_maxima(tile, a, r);
+  if (w.own_ce)
+    exponentials<true>(tile, a, w, r);
+  else
+    exponentials<false>(tile, a, w, r);
+
+  PerLane<F> ce = {};
+  LaneSum<F> kl;
+  if (w.loss_ce != F(0))
+    for (std::int64_t row = 0; row < tile.count; ++row)
+      if (label[row] != kIgnoreIndex)
+        ce[row] = math::log(r.sum_c[row]) + (r.max_s[row] - a.zs[tile.index(row, label[row])]);
+  finish(tile, a, w, r, kl);
+  for (std::int64_t row = 0; row < tile.count; ++row) {
+    row_loss[row] = w.loss_kd * kl.total[row] + w.loss_ce * ce[row] + r.poison[row];
+    if (w.loss_ce != F(0) && label[row] != kIgnoreIndex)
+      a.zs[tile.index(row, label[row])] -= w.grad_ce;
+  }
+  if (dstudent != nullptr) tile.store(dstudent, a.zs);
+  for (std::int64_t row = 0; label != nullptr && row < tile.count; ++row) {
+    if (label[row] != kIgnoreIndex) continue;
+    row_loss[row] = 0;
+    for (std::int64_t v = 0; dstudent != nullptr && v < tile.V; ++v) dstudent[row * tile.V + v] = 0;
+  }
+}
+
+template <class T>
+void kd_loss(Tensor& row_loss, Tensor& dstudent, const Tensor& student, const Tensor& teacher,
+             const Tensor& labels, const KdLossOptions& o) {
+  using F = ComputeType<T>;
+  const std::int64_t N = student.dim(0), V = student.dim(1);
+  const std::int32_t* label = labels.defined() ? labels.data<std::int32_t>() : nullptr;
+  const double scale = mean_scale(o.mean_over, label, N);
+  const Weights<F> w = {static_cast<F>(o.tau),
+                        static_cast<F>(1 / o.tau),
+                        static_cast<F>(o.kd_weight * o.tau * o.tau),
+                        static_cast<F>(o.ce_weight),
+                        static_cast<F>(o.kd_weight * o.tau * scale),
+                        static_cast<F>(o.ce_weight * scale),
+                        o.ce_weight > 0 && o.tau != 1};
+  F* loss = row_loss.data<F>();
+  T* grad = dstudent.defined() ? dstudent.data<T>() : nullptr;
+  const T* zs = student.data<T>();
+  const T* zt = teacher.data<T>();
+  for_each_row_tile<F>(N, V, 5, [&](const auto& tile, std::int64_t n, F* buffer) {
+    kd_loss_tile(tile, buffer, loss + n, grad == nullptr ? nullptr : grad + n * V, zs + n * V,
+                 zt + n * V, label == nullptr ? nullptr : label + n, w);
+  });
+}
+
+}  // namespace
+
+void kd_loss_forward_with_grad(Tensor& row_loss, Tensor& dstudent, const Tensor& student,
+                               const Tensor& teacher, const Tensor& labels,
+                               const KdLossOptions& options) {
+  visit_floating(student.dtype(), [&](auto tag) {
+    kd_loss<typename decltype(tag)::type>(row_loss, dstudent, student, teacher, labels, options);
+  });
+}
+
+}  // namespace cpu
+}  // namespace limbeck
