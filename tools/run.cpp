@@ -59,15 +59,6 @@ std::vector<std::int32_t> transfer_samples(const Arm& arm, const Dataset& data) 
   return rows;
 }
 
-std::string weights_digest(Module& model) {
-  Digest digest;
-  for (const auto& [name, tensor] : export_weights(model).tensors) {
-    digest.add(name);
-    digest.add(tensor);
-  }
-  return digest.hex();
-}
-
 /// What a job is, whoever it trains.
 struct Job {
   std::string name;
@@ -229,6 +220,15 @@ void Runner::finish(const Job& job, Module& model, Result& result) {
 }
 
 }  // namespace
+
+std::string weights_digest(Module& model) {
+  Digest digest;
+  for (const auto& [name, tensor] : export_weights(model).tensors) {
+    digest.add(name);
+    digest.add(tensor);
+  }
+  return digest.hex();
+}
 
 void check_against_data(const Experiment& experiment, const Dataset& data) {
   if (experiment.teacher) check_model(experiment.teacher->model, "teacher.model", data);

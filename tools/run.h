@@ -11,6 +11,9 @@
 
 namespace limbeck {
 
+/// Digest of a model's weights and their names, as a file holds them.
+std::string weights_digest(Module& model);
+
 /// Refuses what cannot work with this data before anything is trained: a model that does not fit
 /// the images or has not one output per class, and classes that do not exist. Throws
 /// std::invalid_argument naming the place in the run file.
