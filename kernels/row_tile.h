@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 
+#include <limbeck/core/math.h>
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
 #include <limbeck/core/tensor.h>
@@ -58,13 +59,13 @@ struct RowTile {
     return kLong ? v : v * kLanes + row;
   }
 
-  /// tile = rows at x as F; a long row is padded with the lowest finite value.
+  /// tile = rows at x as F; a long row is padded with `pad`.
   template <class F, class T>
-  void load(F* tile, const T* x) const {
+  void load(F* tile, const T* x, F pad = std::numeric_limits<F>::lowest()) const {
     if constexpr (kLong) {
 #pragma omp simd
       for (std::int64_t v = 0; v < V; ++v) tile[v] = static_cast<F>(x[v]);
-      for (std::int64_t v = V; v < size(); ++v) tile[v] = std::numeric_limits<F>::lowest();
+      for (std::int64_t v = V; v < size(); ++v) tile[v] = pad;
     } else {
       for (int lane = 0; lane < kLanes; ++lane) {
         const T* row = x + (lane < count ? lane : count - 1) * V;
@@ -83,6 +84,46 @@ struct RowTile {
       for (std::int64_t lane = 0; lane < count; ++lane)
         for (std::int64_t v = 0; v < V; ++v) x[lane * V + v] = tile[v * kLanes + lane];
     }
+  }
+
+  /// out = maximum of each row, in every lane of a long one.
+  template <class F>
+  void max(F (&out)[kLanes], const F* x) const {
+    F top[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) top[lane] = x[lane];
+    for (std::int64_t i = kLanes; i < size(); i += kLanes) {
+#pragma omp simd
+      for (int lane = 0; lane < kLanes; ++lane)
+        top[lane] = x[i + lane] > top[lane] ? x[i + lane] : top[lane];
+    }
+    max_lanes(top);
+    for (int lane = 0; lane < kLanes; ++lane) out[lane] = top[lane];
+  }
+
+  /// out = sum of each row, in every lane of a long one.
+  template <class F>
+  void sum(F (&out)[kLanes], const F* x) const {
+    LaneSum<F> total;
+    for_each_block([&](std::int64_t begin, std::int64_t end) {
+      F block[kLanes] = {};
+      for (std::int64_t i = begin; i < end; i += kLanes) {
+#pragma omp simd
+        for (int lane = 0; lane < kLanes; ++lane) block[lane] += x[i + lane];
+      }
+      total.add(block);
+    });
+    sum_lanes(total.total);
+    for (int lane = 0; lane < kLanes; ++lane) out[lane] = total.total[lane];
+  }
+
+  /// e = exp(x - shift), out = its sum over each row.
+  template <class F>
+  void exp_and_sum(F* e, F (&out)[kLanes], const F* x, const F (&shift)[kLanes]) const {
+    for (std::int64_t i = 0; i < size(); i += kLanes) {
+#pragma omp simd
+      for (int lane = 0; lane < kLanes; ++lane) e[i + lane] = math::exp(x[i + lane] - shift[lane]);
+    }
+    sum(out, e);
   }
 
   /// Gives every lane of a long row the sum over the lanes (a fixed tree); short rows are done.
