@@ -17,13 +17,13 @@ void check_device(int device) {
 }
 
 void check_on_device(const char* call, const void* p, std::size_t bytes) {
-  if (bytes > simt::bytes_from(p))
+  if (bytes > 0 && !simt::find_allocation(p).contains(p, bytes))
     throw CudaError(
         concat(call, ": ", bytes, " bytes at ", p, " are not in one device allocation"));
 }
 
 void check_on_host(const char* call, const void* p) {
-  if (simt::bytes_from(p) > 0)
+  if (simt::find_allocation(p).contains(p, 1))
     throw CudaError(concat(call, ": ", p, " is device memory; expected host memory"));
 }
 

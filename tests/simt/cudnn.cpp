@@ -11,8 +11,7 @@ using simt::on_host;
 void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   const char* call = "cudnn::conv2d_forward";
   Tensor result = on_host(call, "y", y);
-  cpu::conv2d_forward(result, on_host(call, "x", x), on_host(call, "w", w), Tensor(),
-                      options);
+  cpu::conv2d_forward(result, on_host(call, "x", x), on_host(call, "w", w), Tensor(), options);
   y.copy_from(result);
 }
 

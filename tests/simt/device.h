@@ -13,7 +13,7 @@
 #include <limbeck/tests/simt/runtime.h>
 
 #define LIMBECK_KERNEL void
-#define LIMBECK_DEVICE inline
+#define LIMBECK_DEVICE [[gnu::always_inline]] inline
 #define LIMBECK_SHARED(type, name, extents) \
   LIMBECK_SHARED_ALIGNED(alignof(type), type, name, extents)
 #define LIMBECK_SHARED_ALIGNED(align, type, name, extents)                                      \
@@ -47,45 +47,51 @@ void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
   simt::run(config, {thread, &call, sizeof call});
 }
 
-inline void sync_block(Site site = Site::current()) { simt::sync_block(site); }
-inline void sync_warp(unsigned mask = kFullMask, Site site = Site::current()) {
+LIMBECK_DEVICE void sync_block(Site site = Site::current()) { simt::sync_block(site); }
+LIMBECK_DEVICE void sync_warp(unsigned mask = kFullMask, Site site = Site::current()) {
   simt::sync_warp(mask, site);
 }
-inline unsigned ballot(bool predicate, unsigned mask = kFullMask, Site site = Site::current()) {
+LIMBECK_DEVICE unsigned ballot(bool predicate, unsigned mask = kFullMask,
+                               Site site = Site::current()) {
   return simt::ballot(predicate, mask, site);
 }
 template <class T>
-T shuffle(T value, int lane, unsigned mask = kFullMask, Site site = Site::current()) {
+LIMBECK_DEVICE T shuffle(T value, int lane, unsigned mask = kFullMask,
+                         Site site = Site::current()) {
   static_assert(std::is_arithmetic_v<T> && sizeof(T) >= 4, "CUDA shuffles 4 or 8 byte numbers");
   simt::shuffle("shuffle", &value, sizeof value, lane & 31, mask, site);
   return value;
 }
 template <class T>
-T shuffle_xor(T value, int lane_mask, unsigned mask = kFullMask, Site site = Site::current()) {
+LIMBECK_DEVICE T shuffle_xor(T value, int lane_mask, unsigned mask = kFullMask,
+                             Site site = Site::current()) {
   static_assert(std::is_arithmetic_v<T> && sizeof(T) >= 4, "CUDA shuffles 4 or 8 byte numbers");
   simt::shuffle("shuffle_xor", &value, sizeof value, (simt::lane() ^ lane_mask) & 31, mask, site);
   return value;
 }
 /// Lanes whose source lies beyond the warp keep their own value.
 template <class T>
-T shuffle_down(T value, int delta, unsigned mask = kFullMask, Site site = Site::current()) {
+LIMBECK_DEVICE T shuffle_down(T value, int delta, unsigned mask = kFullMask,
+                              Site site = Site::current()) {
   static_assert(std::is_arithmetic_v<T> && sizeof(T) >= 4, "CUDA shuffles 4 or 8 byte numbers");
   const int source = simt::lane() + delta < kWarp ? simt::lane() + delta : simt::lane();
   simt::shuffle("shuffle_down", &value, sizeof value, source, mask, site);
   return value;
 }
-inline void thread_fence() { simt::thread_fence(); }
-inline unsigned atomic_add(unsigned* p, unsigned value) { return simt::atomic_add(p, value); }
+LIMBECK_DEVICE void thread_fence() { simt::thread_fence(); }
+LIMBECK_DEVICE unsigned atomic_add(unsigned* p, unsigned value) {
+  return simt::atomic_add(p, value);
+}
 
 struct alignas(16) Pack16 {
   std::uint32_t word[4];
 };
-inline Pack16 load16(const void* p, Site site = Site::current()) {
+LIMBECK_DEVICE Pack16 load16(const void* p, Site site = Site::current()) {
   Pack16 v;
   simt::load16(&v, p, site);
   return v;
 }
-inline void store16(void* p, const Pack16& v, Site site = Site::current()) {
+LIMBECK_DEVICE void store16(void* p, const Pack16& v, Site site = Site::current()) {
   simt::store16(p, &v, site);
 }
 

@@ -2,11 +2,13 @@
 #include <limbeck/tests/simt/grid.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 
 #include <limbeck/core/error.h>
 #include <limbeck/tests/simt/memory.h>
+#include <limbeck/tests/simt/observer.h>
 
 namespace limbeck::simt {
 
@@ -37,6 +39,7 @@ void check(const Launch& launch) {
 void run_thread() {
   Fiber::entered();
   for (;;) {  // a fiber serves one thread of each block that takes its place
+    grid.in_runtime = false;
     try {
       grid.kernel->call(grid.kernel->params);
       exit_thread();
@@ -93,6 +96,11 @@ std::string deadlock() {
   return text;
 }
 
+void finish(Block& block) {
+  if (observer) observer->block_finished(block);
+  block.shared.clear();
+}
+
 /// Hands out block numbers in the schedule's order.
 class BlockQueue {
  public:
@@ -128,7 +136,7 @@ void run_blocks(BlockQueue queue) {
       grid.failure = deadlock();
       return;
     }
-    done->shared.clear();
+    finish(*done);
     std::uint64_t index;
     if (queue.take(index)) {
       start(*done, index);
@@ -157,8 +165,9 @@ void run(const Launch& launch, const Kernel& kernel) {
   grid.blocks = std::vector<Block>(resident);
   for (std::size_t i = 0; i < resident; ++i)
     grid.blocks[i].threads = std::span(grid.threads).subspan(i * block_size, block_size);
+  if (observer) observer->begin_launch(kernel);
   run_blocks(BlockQueue(block_count));
-  grid.blocks.clear();
+  std::for_each(grid.blocks.begin(), grid.blocks.end(), finish);
   if (grid.failure.empty()) grid.failure = find_overrun();
   if (!grid.failure.empty())
     throw CudaError("kernel '" + std::string(launch.name) + "': " + grid.failure);
@@ -190,6 +199,12 @@ void switch_to_host() { switch_to(nullptr); }
 void fail(const std::string& where, const std::string& message) {
   throw CudaError(describe(self()) + " at " + where + ": " + message);
 }
+void abandon(const std::string& message) {
+  grid.failure = describe(self()) + message;
+  switch_to_host();
+  std::abort();  // not reached: a failed launch is dropped
+}
+
 void fail(const Site& site, const std::string& message) { fail(describe(site), message); }
 
 std::string describe(const uint3& p) {

@@ -82,15 +82,26 @@ struct Grid {
   std::vector<Block> blocks;    // the resident ones
   Fiber host;
   Thread* running = nullptr;  // nullptr while the host runs
+  bool in_runtime = false;    // the running thread executes the emulation's code, not the kernel's
   std::string failure;
 };
 extern Grid grid;
+
+/// Every function kernels call holds one.
+struct InRuntime {
+  InRuntime() { grid.in_runtime = true; }
+  ~InRuntime() { grid.in_runtime = false; }
+  InRuntime(const InRuntime&) = delete;
+  InRuntime& operator=(const InRuntime&) = delete;
+};
 
 /// The running thread; throws when a device function is called by the host.
 Thread& self();
 /// Gives the processor to the next runnable thread, or to the host.
 void yield();
 void switch_to_host();
+/// As fail, where an exception cannot pass: the running thread is dropped as it stands.
+[[noreturn]] void abandon(const std::string& message);
 /// Makes those of `threads` that `chosen(thread)` runnable, in the schedule's order.
 template <class Chosen>
 void wake(std::span<Thread> threads, Chosen chosen);

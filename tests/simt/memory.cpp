@@ -67,14 +67,13 @@ class Arena {
     free_[oldest_slot].push_back(oldest);
   }
 
-  std::size_t bytes_from(const void* pointer) {
+  Allocation find_allocation(const void* pointer) {
     std::lock_guard lock(mutex_);
-    const char* p = static_cast<const char*>(pointer);
-    auto found = live_.upper_bound(const_cast<char*>(p));
-    if (found == live_.begin()) return 0;
+    auto found = live_.upper_bound(static_cast<char*>(const_cast<void*>(pointer)));
+    if (found == live_.begin()) return {};
     --found;
-    const std::size_t offset = static_cast<std::size_t>(p - found->first);
-    return offset < found->second ? found->second - offset : 0;
+    const Allocation allocation{found->first, found->second};
+    return allocation.contains(pointer, 1) ? allocation : Allocation{};
   }
 
   std::string find_overrun() {
@@ -147,7 +146,7 @@ Arena& arena() {
 
 void* allocate(std::size_t bytes) { return arena().allocate(bytes); }
 void release(void* p) { arena().release(p); }
-std::size_t bytes_from(const void* p) { return arena().bytes_from(p); }
+Allocation find_allocation(const void* p) { return arena().find_allocation(p); }
 std::string find_overrun() { return arena().find_overrun(); }
 DeviceMemoryAccess::DeviceMemoryAccess() { arena().change_accesses(1); }
 DeviceMemoryAccess::~DeviceMemoryAccess() { arena().change_accesses(-1); }

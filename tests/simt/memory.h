@@ -13,8 +13,17 @@ namespace limbeck::simt {
 void* allocate(std::size_t bytes);
 /// Throws CudaError unless `p` came from allocate and was not released.
 void release(void* p);
-/// The bytes of the live allocation around `p` from `p` on; 0 when `p` is in none.
-std::size_t bytes_from(const void* p);
+struct Allocation {
+  const char* begin = nullptr;
+  std::size_t bytes = 0;
+
+  bool contains(const void* p, std::size_t n) const {
+    const auto offset = static_cast<std::size_t>(static_cast<const char*>(p) - begin);
+    return offset < bytes && n <= bytes - offset;
+  }
+};
+/// The live allocation around `p`, or an empty one.
+Allocation find_allocation(const void* p);
 /// Names an allocation whose red zone was written to; empty when there is none.
 std::string find_overrun();
 

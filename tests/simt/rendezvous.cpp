@@ -4,6 +4,7 @@
 
 #include <limbeck/core/error.h>
 #include <limbeck/tests/simt/grid.h>
+#include <limbeck/tests/simt/observer.h>
 
 namespace limbeck::simt {
 namespace {
@@ -88,6 +89,7 @@ void check_not_awaited(const Thread& me) {
 int lane() { return self().lane(); }
 
 void sync_block(const Site& site) {
+  const InRuntime guard;
   Thread& me = self();
   Block& block = *me.block;
   if (block.exited > 0)
@@ -101,16 +103,21 @@ void sync_block(const Site& site) {
   me.state = State::at_barrier;
   if (++block.at_barrier == block.threads.size()) {
     block.at_barrier = 0;
+    if (observer) observer->block_synchronised(block);
     wake(block.threads, [](const Thread&) { return true; });
   }
   yield();
 }
 
 void sync_warp(unsigned mask, const Site& site) {
-  meet("sync_warp", mask, nullptr, site, [](const Lanes&) {});
+  const InRuntime guard;
+  meet("sync_warp", mask, nullptr, site, [](const Lanes& lanes) {
+    if (observer) observer->warp_synchronised(self(), lanes.mask);
+  });
 }
 
 unsigned ballot(bool predicate, unsigned mask, const Site& site) {
+  const InRuntime guard;
   Vote mine{predicate, 0};
   meet("ballot", mask, &mine, site, [](const Lanes& lanes) {
     unsigned result = 0;
@@ -124,6 +131,7 @@ unsigned ballot(bool predicate, unsigned mask, const Site& site) {
 
 void shuffle(const char* name, void* value, std::size_t bytes, int source, unsigned mask,
              const Site& site) {
+  const InRuntime guard;
   if ((mask >> source & 1) == 0)
     fail(site, concat(name, " reads lane ", source, ", which is not in mask ", hex(mask)));
   Exchange mine{value, bytes, source, {}};
@@ -139,6 +147,7 @@ void shuffle(const char* name, void* value, std::size_t bytes, int source, unsig
 }
 
 void exit_thread() {
+  const InRuntime guard;
   Thread& me = self();
   Block& block = *me.block;
   check_not_awaited(me);

@@ -4,6 +4,7 @@
 
 #include <limbeck/core/error.h>
 #include <limbeck/tests/simt/grid.h>
+#include <limbeck/tests/simt/observer.h>
 
 namespace limbeck::simt {
 namespace {
@@ -19,6 +20,7 @@ void check_aligned(const void* p, const Site& site) {
 
 void* shared_array(const void* key, const char* name, std::size_t bytes, std::size_t alignment,
                    const Site& site) {
+  const InRuntime guard;
   Block& block = *self().block;
   std::size_t total = bytes;
   for (const SharedArray& a : block.shared) {
@@ -39,14 +41,19 @@ void* shared_array(const void* key, const char* name, std::size_t bytes, std::si
 
 void* dynamic_shared(const Site& site) {
   static const char key = 0;
+  self();
   if (grid.launch->dynamic_shared == 0)
     fail(site, "dynamic shared memory is used, but the launch asked for none");
   return shared_array(&key, "dynamic shared memory", grid.launch->dynamic_shared, 16, site);
 }
 
-void thread_fence() { self(); }
+void thread_fence() {
+  const Thread& me = self();
+  if (observer) observer->fenced(me);
+}
 
 unsigned atomic_add(unsigned* p, unsigned value) {
+  observe(p, sizeof *p, Access::atomic, __builtin_return_address(0));
   const unsigned old = *p;
   *p = old + value;
   return old;
@@ -54,11 +61,13 @@ unsigned atomic_add(unsigned* p, unsigned value) {
 
 void load16(void* to, const void* p, const Site& site) {
   check_aligned(p, site);
+  observe(p, 16, Access::read, __builtin_return_address(0));
   std::memcpy(to, p, 16);
 }
 
 void store16(void* p, const void* from, const Site& site) {
   check_aligned(p, site);
+  observe(p, 16, Access::write, __builtin_return_address(0));
   std::memcpy(p, from, 16);
 }
 

@@ -8,3 +8,19 @@ set(LIMBECK_SIMT_SOURCES
   tests/simt/schedule.cpp
   tests/simt/shared.cpp)
 set(LIMBECK_SIMT_LIBRARIES tests/simt/cublas.cpp tests/simt/cudnn.cpp)
+set(LIMBECK_SIMT_FLAGS -Wno-unknown-pragmas)  # for kernels
+set(LIMBECK_SIMT_TESTS simt simt_misuse)
+
+# The race build hooks every access a kernel makes. Half of the plain build's own tests are races.
+option(LIMBECK_SIMT_RACE "Check the kernels for races (with LIMBECK_GPU=simt)" OFF)
+if(LIMBECK_SIMT_RACE)
+  list(APPEND LIMBECK_SIMT_SOURCES
+    tests/simt/race.cpp
+    tests/simt/shadow.cpp
+    tests/simt/source_line.cpp
+    tests/simt/tsan_hooks.cpp)
+  list(APPEND LIMBECK_SIMT_FLAGS -O1 -g1 -fsanitize=thread)
+  set(LIMBECK_SIMT_TESTS simt_race)
+  set_source_files_properties(tests/simt_race_test.cpp PROPERTIES
+    COMPILE_OPTIONS "${LIMBECK_SIMT_FLAGS}")
+endif()

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal: who watches the memory accesses of kernels. Nobody does, except in the race build.
+#pragma once
+
+#include <limbeck/tests/simt/grid.h>
+
+namespace limbeck::simt {
+
+enum class Access : std::uint8_t { read, write, atomic };
+
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void begin_launch(const Kernel& kernel) = 0;
+  /// The running thread is about to touch [p, p + bytes); `pc` is where the kernel does.
+  virtual void access(const void* p, std::size_t bytes, Access kind, const void* pc) = 0;
+  virtual void block_synchronised(const Block& block) = 0;
+  virtual void warp_synchronised(const Thread& thread, unsigned mask) = 0;
+  virtual void fenced(const Thread& thread) = 0;
+  virtual void block_finished(const Block& block) = 0;  ///< before its shared memory goes
+};
+inline Observer* observer = nullptr;
+
+/// Tells the observer, if there is one and a kernel's own code is running.
+inline void observe(const void* p, std::size_t bytes, Access kind, const void* pc) {
+  if (observer == nullptr || grid.running == nullptr || grid.in_runtime) return;
+  const InRuntime guard;
+  observer->access(p, bytes, kind, pc);
+}
+
+}  // namespace limbeck::simt
