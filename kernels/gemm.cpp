@@ -145,7 +145,8 @@ template <class T, int C>
 void pack_b(const Problem<T>& p, T* packed) {
   const Index strips = (p.n + C - 1) / C;
   const Index blocks = (p.k + kDepth - 1) / kDepth;
-  parallel_ranges(strips * blocks, std::max<Index>(1, 32768 / (C * std::min(p.k, kDepth))),
+  parallel_ranges(strips * blocks,
+                  std::max<Index>(1, 32768 / (C * std::clamp<Index>(p.k, 1, kDepth))),
                   [&](Index begin, Index end) {
                     simd([&](auto) {
                       for (Index t = begin; t < end; ++t) {
