@@ -8,31 +8,31 @@ namespace limbeck::cuda {
 namespace {
 
 struct Add {
-  LIMBECK_DEVICE float operator()(const float (&x)[2]) const { return x[0] + x[1]; }
+  LIMBECK_DEVICE float operator()(float a, float b) const { return a + b; }
 };
 
 struct Mul {
-  LIMBECK_DEVICE float operator()(const float (&x)[2]) const { return x[0] * x[1]; }
+  LIMBECK_DEVICE float operator()(float a, float b) const { return a * b; }
 };
 
 struct Scale {
   float alpha;
-  LIMBECK_DEVICE float operator()(const float (&x)[1]) const { return alpha * x[0]; }
+  LIMBECK_DEVICE float operator()(float x) const { return alpha * x; }
 };
 
 struct Axpy {
   float alpha;
-  LIMBECK_DEVICE float operator()(const float (&yx)[2]) const {
-    return math::fma(alpha, yx[1], yx[0]);
-  }
+  LIMBECK_DEVICE float operator()(float x, float y) const { return math::fma(alpha, x, y); }
+};
+
+struct Exp {
+  LIMBECK_DEVICE float operator()(float x) const { return math::exp(x); }
 };
 
 template <class T>
 struct ScaleBy {
   const T* s;
-  LIMBECK_DEVICE float operator()(const float (&x)[1]) const {
-    return static_cast<float>(*s) * x[0];
-  }
+  LIMBECK_DEVICE float operator()(float x) const { return static_cast<float>(*s) * x; }
 };
 
 }  // namespace
@@ -55,8 +55,13 @@ void scale(Tensor& y, const Tensor& x, double alpha) {
 
 void axpy(Tensor& y, double alpha, const Tensor& x) {
   gpu::visit_gpu_floating("axpy", y.dtype(), [&]<class T>(TypeTag<T>) {
-    gpu::map<T>("axpy", y, Axpy{static_cast<float>(alpha)}, y, x);
+    gpu::map<T>("axpy", y, Axpy{static_cast<float>(alpha)}, x, y);
   });
+}
+
+void exp(Tensor& y, const Tensor& x) {
+  gpu::visit_gpu_floating("exp", y.dtype(),
+                          [&]<class T>(TypeTag<T>) { gpu::map<T>("exp", y, Exp{}, x); });
 }
 
 void scale_by(Tensor& y, const Tensor& x, const Tensor& s) {

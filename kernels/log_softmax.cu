@@ -28,7 +28,8 @@ LIMBECK_KERNEL log_softmax_backward_kernel(Args args) {
       if (p.holds(j)) sum[0] += p.z[0][j];
   });
   rows.reduce(sum, gpu::Sum{});
-  rows.write([&](const auto& p, int j) { return p.z[0][j] - math::exp(p.z[1][j]) * sum[0]; });
+  rows.write(
+      [&](const auto& p, int j) { return math::fma(-math::exp(p.z[1][j]), sum[0], p.z[0][j]); });
 }
 
 /// (N,V) of a tensor whose last dimension is V.

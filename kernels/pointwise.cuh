@@ -12,7 +12,16 @@ struct Inputs {
   const T* at[kInputs];
 };
 
-/// y_i = fn(x0_i, x1_i, ...), in f32; one thread per 16 bytes of y, which may be any input.
+template <class Fn>
+LIMBECK_DEVICE float call(const Fn& fn, const float (&x)[1]) {
+  return fn(x[0]);
+}
+template <class Fn>
+LIMBECK_DEVICE float call(const Fn& fn, const float (&x)[2]) {
+  return fn(x[0], x[1]);
+}
+
+/// y_i = fn(x_i) or fn(x0_i, x1_i), in f32; one thread per 16 bytes of y, which may be any input.
 template <class T, int kInputs, class Fn>
 LIMBECK_KERNEL map_kernel(T* y, Inputs<T, kInputs> x, std::int64_t n, bool aligned, Fn fn) {
   const std::int64_t thread = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
@@ -23,18 +32,18 @@ LIMBECK_KERNEL map_kernel(T* y, Inputs<T, kInputs> x, std::int64_t n, bool align
     for (int k = 0; k < kInputs; ++k) vector[k] = load_vector(x.at[k] + first);
     for (int lane = 0; lane < kLanes<T>; ++lane) {
       for (int k = 0; k < kInputs; ++k) in[k] = vector[k].lane[lane];
-      out.lane[lane] = T(fn(in));
+      out.lane[lane] = T(call(fn, in));
     }
     store_vector(y + first, out);
     return;
   }
   for (std::int64_t i = first; i < first + kLanes<T> && i < n; ++i) {
     for (int k = 0; k < kInputs; ++k) in[k] = x.at[k][i];
-    y[i] = T(fn(in));
+    y[i] = T(call(fn, in));
   }
 }
 
-/// Launches map_kernel over y; fn(const float (&x)[kInputs]) is a device function object.
+/// Launches map_kernel over y; fn is a function object of one or two floats.
 template <class T, class Fn, class... Xs>
 void map(const char* name, Tensor& y, Fn fn, const Xs&... x) {
   const std::int64_t n = y.numel();
