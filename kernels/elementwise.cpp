@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/kernels/elementwise.h>
+
+#include <limbeck/core/dispatch.h>
+#include <limbeck/core/math.h>
+#include <limbeck/kernels/pointwise.h>
+
+namespace limbeck {
+namespace {
+
+void check_output(const char* op, const Tensor& y) {
+  LIMBECK_CHECK(y.defined(), op, ": y is undefined; expected an allocated tensor");
+  LIMBECK_CHECK(is_floating(y.dtype()), op, ": y is ", y.dtype(), "; expected a floating dtype");
+}
+
+void check_like(const char* op, const char* name, const Tensor& x, const Tensor& y) {
+  LIMBECK_CHECK(x.shape() == y.shape() && x.dtype() == y.dtype() && x.device() == y.device(), op,
+                ": ", name, " is ", x.dtype(), x.shape(), " on ", x.device(), ", y ", y.dtype(),
+                y.shape(), " on ", y.device(), "; expected equal ones");
+}
+
+}  // namespace
+
+void add(Tensor& y, const Tensor& a, const Tensor& b) {
+  check_output("add", y);
+  check_like("add", "a", a, y);
+  check_like("add", "b", b, y);
+  LIMBECK_DISPATCH(y.device(), add(y, a, b));
+}
+
+void mul(Tensor& y, const Tensor& a, const Tensor& b) {
+  check_output("mul", y);
+  check_like("mul", "a", a, y);
+  check_like("mul", "b", b, y);
+  LIMBECK_DISPATCH(y.device(), mul(y, a, b));
+}
+
+void scale(Tensor& y, const Tensor& x, double alpha) {
+  check_output("scale", y);
+  check_like("scale", "x", x, y);
+  LIMBECK_DISPATCH(y.device(), scale(y, x, alpha));
+}
+
+void axpy(Tensor& y, double alpha, const Tensor& x) {
+  check_output("axpy", y);
+  check_like("axpy", "x", x, y);
+  LIMBECK_DISPATCH(y.device(), axpy(y, alpha, x));
+}
+
+void exp(Tensor& y, const Tensor& x) {
+  check_output("exp", y);
+  check_like("exp", "x", x, y);
+  LIMBECK_DISPATCH(y.device(), exp(y, x));
+}
+
+void scale_by(Tensor& y, const Tensor& x, const Tensor& s) {
+  check_output("scale_by", y);
+  check_like("scale_by", "x", x, y);
+  LIMBECK_CHECK(s.numel() == 1 && s.dtype() == y.dtype() && s.device() == y.device(),
+                "scale_by: s is ", s.dtype(), s.shape(), " on ", s.device(),
+                "; expected one element of ", y.dtype(), " on ", y.device());
+  LIMBECK_DISPATCH(y.device(), scale_by(y, x, s));
+}
+
+namespace cpu {
+namespace {
+
+// y_i = fn(x_i...) with the compute type as fn's last argument's type tag.
+template <class Make, class... Xs>
+void map_tensors(Tensor& y, Make make, const Xs&... x) {
+  visit_floating(y.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    map(y.numel(), make(ComputeType<T>{}), y.data<T>(), x.template data<T>()...);
+  });
+}
+
+}  // namespace
+
+void add(Tensor& y, const Tensor& a, const Tensor& b) {
+  map_tensors(
+      y, [](auto) { return [](auto p, auto q) { return p + q; }; }, a, b);
+}
+
+void mul(Tensor& y, const Tensor& a, const Tensor& b) {
+  map_tensors(
+      y, [](auto) { return [](auto p, auto q) { return p * q; }; }, a, b);
+}
+
+void scale(Tensor& y, const Tensor& x, double alpha) {
+  map_tensors(
+      y,
+      [=](auto zero) {
+        const auto factor = static_cast<decltype(zero)>(alpha);
+        return [=](auto p) { return factor * p; };
+      },
+      x);
+}
+
+void axpy(Tensor& y, double alpha, const Tensor& x) {
+  map_tensors(
+      y,
+      [=](auto zero) {
+        const auto factor = static_cast<decltype(zero)>(alpha);
+        return [=](auto p, auto sum) { return math::fma(factor, p, sum); };
+      },
+      x, y);
+}
+
+void exp(Tensor& y, const Tensor& x) {
+  map_tensors(
+      y, [](auto) { return [](auto p) { return math::exp(p); }; }, x);
+}
+
+void scale_by(Tensor& y, const Tensor& x, const Tensor& s) { cpu::scale(y, x, s.item()); }
+
+}  // namespace cpu
+}  // namespace limbeck
