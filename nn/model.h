@@ -14,7 +14,7 @@ namespace limbeck {
 /// or flatten; only the fields that type uses are read.
 struct LayerSpec {
   std::string type;
-  std::string name;          ///< empty: the layer's index, as in PyTorch's Sequential
+  std::string name = {};     ///< empty: the layer's index, as in PyTorch's Sequential
   std::int64_t out = 0;      ///< linear, conv2d: output features or channels
   bool bias = true;          ///< linear, conv2d
   std::int64_t kernel = 0;   ///< conv2d, pools

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tests of saving and loading a model's weights.
+#include <limbeck/nn/weights.h>
+
+#include <limbeck/nn/model.h>
+#include <limbeck/tests/device_test.h>
+#include <limbeck/tests/temporary_folder.h>
+
+namespace limbeck::testing {
+namespace {
+
+ModelSpec conv_net() {
+  return {{4, 6, 3},
+          {{.type = "conv2d", .name = "conv", .out = 2, .kernel = 3, .padding = 1},
+           {.type = "relu"},
+           {.type = "linear", .name = "fc", .out = 5}}};
+}
+
+void expect_same_weights(Module& a, Module& b) {
+  const auto x = a.parameters(), y = b.parameters();
+  ASSERT_EQ(x.size(), y.size());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    EXPECT_TRUE(same_bytes(x[i].value.value(), y[i].value.value())) << x[i].name;
+}
+
+class WeightsTest : public DeviceTest {
+ protected:
+  TemporaryFolder folder_;
+  std::string path() const { return folder_.file("w.safetensors"); }
+};
+LIMBECK_INSTANTIATE_DEVICE_TEST(WeightsTest);
+
+TEST_P(WeightsTest, WhatWasSavedIsLoaded) {
+  const auto saved = build_model(conv_net(), 1, dtype(), device());
+  const auto loaded = build_model(conv_net(), 2, dtype(), device());
+  save_weights(*saved, path(), {{"made by", "a test"}});
+  load_weights(*loaded, path());
+  expect_same_weights(*saved, *loaded);
+  EXPECT_EQ(read_safetensors(path()).metadata.at("made by"), "a test");
+  Context context;  // and the weights are where the model computes
+  const Variable x(make(random_values(72), {1, 4, 6, 3}));
+  EXPECT_TRUE(same_bytes(saved->forward(x, context).value(), loaded->forward(x, context).value()));
+}
+
+// OHWI element (o,h,w,c) lies in the file at (o,c,h,w); the linear layer's column (h,w,c) at
+// (c,h,w).
+TEST(Weights, FilesKeepPyTorchsLayouts) {
+  const auto model = build_model(conv_net(), 1);
+  const SafetensorsFile file = export_weights(*model);
+  const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
+  const auto p = model->parameters();
+  const float* conv = p[0].value.value().data<float>();
+  const float* fc = p[2].value.value().data<float>();
+  const Tensor conv_file = stored.at("conv.weight"), fc_file = stored.at("fc.weight");
+  EXPECT_EQ(conv_file.shape(), Shape({2, 3, 3, 3}));
+  EXPECT_EQ(fc_file.shape(), Shape({5, 4 * 6 * 2}));
+  for (int o = 0; o < 2; ++o)
+    for (int c = 0; c < 3; ++c)
+      for (int h = 0; h < 3; ++h)
+        for (int w = 0; w < 3; ++w)
+          EXPECT_EQ(conv_file.data<float>()[((o * 3 + c) * 3 + h) * 3 + w],
+                    conv[((o * 3 + h) * 3 + w) * 3 + c]);
+  for (int o = 0; o < 5; ++o)
+    for (int c = 0; c < 2; ++c)
+      for (int h = 0; h < 4; ++h)
+        for (int w = 0; w < 6; ++w)
+          EXPECT_EQ(fc_file.data<float>()[((o * 2 + c) * 4 + h) * 6 + w],
+                    fc[((o * 4 + h) * 6 + w) * 2 + c]);
+}
+
+TEST(Weights, FloatingDtypesConvert) {
+  const auto half = build_model(conv_net(), 1, DType::bf16), full = build_model(conv_net(), 2);
+  import_weights(*full, export_weights(*half));
+  const auto again = build_model(conv_net(), 3, DType::bf16);
+  import_weights(*again, export_weights(*full));
+  expect_same_weights(*half, *again);
+}
+
+TEST(Weights, EveryMisfitIsNamedInOneLineAndNothingChanges) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("w.safetensors");
+  const auto model = build_model(conv_net(), 1), untouched = build_model(conv_net(), 1);
+  SafetensorsFile file = export_weights(*build_model(conv_net(), 2));
+  for (auto& [name, tensor] : file.tensors) {
+    if (name == "conv.weight") tensor = Tensor::zeros({2, 1, 3, 3});
+    if (name == "fc.weight") name = "fc2.weight";
+    if (name == "fc.bias") tensor = Tensor::zeros({5}, DType::i32);
+  }
+  write_safetensors(path, file);
+  expect_error<IoError>(
+      [&] { load_weights(*model, path); },
+      path +
+          ": weights do not fit the model; 'conv.weight' has shape (2,1,3,3) in the file, "
+          "(2,3,3,3) in the model; missing 'fc.weight' (5,48); 'fc.bias' has dtype i32 in the "
+          "file; expected a floating dtype; unexpected 'fc2.weight' (5,48)");
+  expect_same_weights(*model, *untouched);
+}
+
+TEST(Weights, AMissingFileIsNamed) {
+  const auto model = build_model(conv_net(), 1);
+  expect_error<IoError>([&] { load_weights(*model, "/nowhere/w.safetensors"); },
+                        "/nowhere/w.safetensors: cannot open");
+}
+
+}  // namespace
+}  // namespace limbeck::testing
