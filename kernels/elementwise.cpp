@@ -56,9 +56,10 @@ void exp(Tensor& y, const Tensor& x) {
 void scale_by(Tensor& y, const Tensor& x, const Tensor& s) {
   check_output("scale_by", y);
   check_like("scale_by", "x", x, y);
-  LIMBECK_CHECK(s.numel() == 1 && s.dtype() == y.dtype() && s.device() == y.device(),
+  LIMBECK_CHECK(s.numel() == 1 && (s.dtype() == y.dtype() || s.dtype() == DType::f32) &&
+                    s.device() == y.device(),
                 "scale_by: s is ", s.dtype(), s.shape(), " on ", s.device(),
-                "; expected one element of ", y.dtype(), " on ", y.device());
+                "; expected one element of ", y.dtype(), " or f32 on ", y.device());
   LIMBECK_DISPATCH(y.device(), scale_by(y, x, s));
 }
 

@@ -29,9 +29,9 @@ struct Exp {
   LIMBECK_DEVICE float operator()(float x) const { return math::exp(x); }
 };
 
-template <class T>
+template <class S>
 struct ScaleBy {
-  const T* s;
+  const S* s;
   LIMBECK_DEVICE float operator()(float x) const { return static_cast<float>(*s) * x; }
 };
 
@@ -66,7 +66,10 @@ void exp(Tensor& y, const Tensor& x) {
 
 void scale_by(Tensor& y, const Tensor& x, const Tensor& s) {
   gpu::visit_gpu_floating("scale_by", y.dtype(), [&]<class T>(TypeTag<T>) {
-    gpu::map<T>("scale_by", y, ScaleBy<T>{s.data<T>()}, x);
+    if (s.dtype() == DType::f32)
+      gpu::map<T>("scale_by", y, ScaleBy<float>{s.data<float>()}, x);
+    else
+      gpu::map<T>("scale_by", y, ScaleBy<T>{s.data<T>()}, x);
   });
 }
 
