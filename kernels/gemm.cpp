@@ -143,6 +143,7 @@ Index block_size(Index total, Index limit, Index unit) {
 // Packed B: for each KC block, all strips of NR columns one after another.
 template <class T, int C>
 void pack_b(const Problem<T>& p, T* packed) {
+  if (p.k == 0) return;
   const Index strips = (p.n + C - 1) / C;
   const Index blocks = (p.k + kDepth - 1) / kDepth;
   parallel_ranges(strips * blocks,
