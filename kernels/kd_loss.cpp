@@ -63,13 +63,13 @@ void kd_loss_forward_with_grad(Tensor& row_loss, Tensor& dstudent, const Tensor&
 namespace cpu {
 namespace {
 
-// The numbers behind the formula. With s = (zs - max zs)/tau, d = (zt - shift - zs)/tau for any
-// shift of the row, e = exp(s) and y = e expm1(d):
+// The numbers behind the formula. With s = (zs - max zs)/tau, t = (zt - max zt)/tau - raise for any
+// number `raise` of the row, d = t - s, e = exp(s) and y = e expm1(d):
 //   A = sum y / sum e,   k = 1 / (sum e + sum y),   u = d - log1p(A) = log pt - log ps,
 //   ps - pt = k (A e - y),   pt = k (e + y),   KL = sum pt (expm1(-u) + u).
 // Nothing cancels when the models agree, and pass one needs two exponentials per element, pass two
-// none. It loses digits when A is close to -1: the row is repeated with a better shift. And where
-// e is tiny under a large pt: there the repeat takes y = exp(s + d) - e.
+// none. It loses digits when A is close to -1: the row is repeated with a better `raise`. And where
+// e is tiny under a large pt: there the repeat takes y = exp(t) - e.
 constexpr int kAttempts = 4;
 
 template <class F>
@@ -77,28 +77,34 @@ using PerLane = F[kLanes];
 
 template <class F>
 struct Weights {
-  F tau, inv_tau, loss_kd, loss_ce, grad_kd, grad_ce;
+  F inv_tau, loss_kd, loss_ce, grad_kd, grad_ce;
   bool own_ce;  // the cross-entropy needs exponentials of its own
 };
 
 template <class F>
 struct Arrays {
-  F *zs, *zt, *e, *y, *c;
+  F *zs, *zt, *d, *e, *y, *c;
 };
+
+// a - b and what rounding took from it.
+template <class F>
+struct Difference {
+  F value, lost;
+};
+template <class F>
+Difference<F> exact_difference(F a, F b) {
+  const F value = a - b, minus_b = value - a;
+  return {value, (a - (value - minus_b)) - (b + minus_b)};
+}
 
 // Statistics of each row of a tile, one row per lane (a long row's are repeated in all lanes).
 template <class F>
 struct RowStats {
-  PerLane<F> max_s, shift;
-  PerLane<F> poison;  // NaN where an input is not finite, else 0
+  PerLane<F> max_s, max_t, raise;
+  PerLane<F> max_gap, max_gap_lost;  // max_t - max_s
+  PerLane<F> poison;                 // NaN where an input is not finite, else 0
   PerLane<F> sum_e, sum_y, sum_c, risk;
 };
-
-// Short enough that zt - shift is exact wherever it is close to zs.
-inline float coarse(float x) {
-  return __builtin_bit_cast(float, __builtin_bit_cast(std::int32_t, x) & ~0xfff);
-}
-inline double coarse(double x) { return x; }
 
 // Bounded, because an infinite one times a probability of 0 would be NaN.
 template <class F>
@@ -126,7 +132,11 @@ void find_maxima(const Tile& tile, const Arrays<F>& a, RowStats<F>& r) {
   tile.sum_lanes(poison);
   for (int lane = 0; lane < kLanes; ++lane) {
     r.max_s[lane] = max_s[lane];
-    r.shift[lane] = coarse(max_t[lane] - max_s[lane]);
+    r.max_t[lane] = max_t[lane];
+    r.raise[lane] = 0;
+    const Difference<F> gap = exact_difference(max_t[lane], max_s[lane]);
+    r.max_gap[lane] = gap.value;
+    r.max_gap_lost[lane] = gap.lost;
     r.poison[lane] = poison[lane];
   }
 }
@@ -140,16 +150,20 @@ void sum_exponentials(const Tile& tile, const Arrays<F>& a, F inv_tau, RowStats<
     for (std::int64_t i = begin; i < end; i += kLanes) {
 #pragma omp simd
       for (int lane = 0; lane < kLanes; ++lane) {
-        const F zs = a.zs[i + lane], zt = a.zt[i + lane] - r.shift[lane];
+        const F zs = a.zs[i + lane], zt = a.zt[i + lane];
         const F z = zs - r.max_s[lane], s = z * inv_tau;
-        const F d = bounded((zt - zs) * inv_tau);
+        const Difference<F> gap = exact_difference(zt, zs);
+        const F gap_less_max = (gap.value - r.max_gap[lane]) + (gap.lost - r.max_gap_lost[lane]);
+        const F d = bounded(gap_less_max * inv_tau - r.raise[lane]);
         const F heavy = s < F(-46) ? s + d + F(46) : d;  // above 16: d > 16 and pt > e^-30
         const F e = math::exp(s);
         F y = e * math::expm1(d > F(80) ? F(80) : d);
         if constexpr (kRepeat) {
-          const F direct = math::exp((zt - r.max_s[lane]) * inv_tau) - e;
+          const F t = (zt - r.max_t[lane]) * inv_tau - r.raise[lane];
+          const F direct = math::exp(t) - e;
           y = heavy > F(16) ? direct : y;
         }
+        a.d[i + lane] = d;
         a.e[i + lane] = e;
         a.y[i + lane] = y;
         sum_e[lane] += e;
@@ -178,18 +192,17 @@ void sum_exponentials(const Tile& tile, const Arrays<F>& a, F inv_tau, RowStats<
   }
 }
 
-// Moves the shift of rows whose A is close to -1; true when there is one.
+// Changes `raise` for rows whose A is close to -1; true when there is one.
 template <class F>
-bool improve_shift(RowStats<F>& r, F tau) {
-  bool moved = false;
+bool improve_raise(RowStats<F>& r) {
+  bool changed = false;
   for (int lane = 0; lane < kLanes; ++lane) {
     const F ratio = (r.sum_e[lane] + r.sum_y[lane]) / r.sum_e[lane];
     if (!(ratio < F(0.125))) continue;
-    const F raise = tau * math::log(ratio > F(0x1p-20) ? ratio : F(0x1p-20));
-    r.shift[lane] = coarse(r.shift[lane] + raise);
-    moved = true;
+    r.raise[lane] += math::log(ratio > F(0x1p-20) ? ratio : F(0x1p-20));
+    changed = true;
   }
-  return moved;
+  return changed;
 }
 
 template <class F>
@@ -200,13 +213,13 @@ bool any_at_risk(const RowStats<F>& r) {
 }
 
 template <bool kOwnCe, class F, class Tile>
-void exponentials(const Tile& tile, const Arrays<F>& a, const Weights<F>& w, RowStats<F>& r) {
-  sum_exponentials<false, kOwnCe>(tile, a, w.inv_tau, r);
+void exponentials(const Tile& tile, const Arrays<F>& a, F inv_tau, RowStats<F>& r) {
+  sum_exponentials<false, kOwnCe>(tile, a, inv_tau, r);
   bool repeat = any_at_risk(r);
   for (int attempt = 1; attempt < kAttempts; ++attempt) {
-    repeat |= improve_shift(r, w.tau);
+    repeat |= improve_raise(r);
     if (!repeat) return;
-    sum_exponentials<true, kOwnCe>(tile, a, w.inv_tau, r);
+    sum_exponentials<true, kOwnCe>(tile, a, inv_tau, r);
     repeat = false;
   }
 }
@@ -229,8 +242,7 @@ void finish(const Tile& tile, const Arrays<F>& a, const Weights<F>& w, const Row
 #pragma omp simd
       for (int lane = 0; lane < kLanes; ++lane) {
         const F e = a.e[i + lane], y = a.y[i + lane];
-        const F d = (a.zt[i + lane] - r.shift[lane]) - a.zs[i + lane];
-        const F u = bounded(d * w.inv_tau) - log_sums[lane];
+        const F u = a.d[i + lane] - log_sums[lane];
         const F ps_minus_pt = k[lane] * math::fma(A[lane], e, -y);
         const F pt = k[lane] * (e + y);
         const F near = pt * (u * u) * math::exp_remainder(-u);
@@ -249,16 +261,17 @@ template <class F, class Tile, class T>
 void kd_loss_tile(const Tile& tile, F* buffer, F* row_loss, T* dstudent, const T* student,
                   const T* teacher, const std::int32_t* label, const Weights<F>& w) {
   const std::int64_t size = tile.size();
-  const Arrays<F> a = {buffer, buffer + size, buffer + 2 * size, buffer + 3 * size,
-                       buffer + 4 * size};
+  const Arrays<F> a = {
+      buffer,           buffer + size, buffer + 2 * size, buffer + 3 * size, buffer + 4 * size,
+      buffer + 5 * size};
   tile.load(a.zs, student);
   tile.load(a.zt, teacher);
   RowStats<F> r;
   find_maxima(tile, a, r);
   if (w.own_ce)
-    exponentials<true>(tile, a, w, r);
+    exponentials<true>(tile, a, w.inv_tau, r);
   else
-    exponentials<false>(tile, a, w, r);
+    exponentials<false>(tile, a, w.inv_tau, r);
 
   PerLane<F> ce = {};
   LaneSum<F> kl;
@@ -287,18 +300,15 @@ void kd_loss(Tensor& row_loss, Tensor& dstudent, const Tensor& student, const Te
   const std::int64_t N = student.dim(0), V = student.dim(1);
   const std::int32_t* label = labels.defined() ? labels.data<std::int32_t>() : nullptr;
   const double scale = mean_scale(o.mean_over, label, N);
-  const Weights<F> w = {static_cast<F>(o.tau),
-                        static_cast<F>(1 / o.tau),
-                        static_cast<F>(o.kd_weight * o.tau * o.tau),
-                        static_cast<F>(o.ce_weight),
-                        static_cast<F>(o.kd_weight * o.tau * scale),
-                        static_cast<F>(o.ce_weight * scale),
-                        o.ce_weight > 0 && o.tau != 1};
+  const Weights<F> w = {
+      static_cast<F>(1 / o.tau),           static_cast<F>(o.kd_weight * o.tau * o.tau),
+      static_cast<F>(o.ce_weight),         static_cast<F>(o.kd_weight * o.tau * scale),
+      static_cast<F>(o.ce_weight * scale), o.ce_weight > 0 && o.tau != 1};
   F* loss = row_loss.data<F>();
   T* grad = dstudent.defined() ? dstudent.data<T>() : nullptr;
   const T* zs = student.data<T>();
   const T* zt = teacher.data<T>();
-  for_each_row_tile<F>(N, V, 5, [&](const auto& tile, std::int64_t n, F* buffer) {
+  for_each_row_tile<F>(N, V, 6, [&](const auto& tile, std::int64_t n, F* buffer) {
     kd_loss_tile(tile, buffer, loss + n, grad == nullptr ? nullptr : grad + n * V, zs + n * V,
                  zt + n * V, label == nullptr ? nullptr : label + n, w);
   });
