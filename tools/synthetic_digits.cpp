@@ -45,13 +45,13 @@ class Draws {
 class Warp {
  public:
   explicit Warp(Draws& draws) {
-    const float t = draws.uniform(-0.2f, 0.2f);  // tan of half the angle: up to 23 degrees
+    const float t = draws.uniform(-0.15f, 0.15f);  // tan of half the angle: up to 17 degrees
     const float cosine = (1 - t * t) / (1 + t * t), sine = 2 * t / (1 + t * t);
-    const float width = draws.uniform(11.0f, 18.5f), height = draws.uniform(15.0f, 21.5f);
-    const float shear = draws.uniform(-0.45f, 0.45f);
+    const float width = draws.uniform(12.0f, 18.0f), height = draws.uniform(16.0f, 21.0f);
+    const float shear = draws.uniform(-0.35f, 0.35f);
     xx_ = cosine * width, xy_ = (cosine * shear - sine) * height;
     yx_ = sine * width, yy_ = (sine * shear + cosine) * height;
-    x0_ = 13.5f + draws.uniform(-3.0f, 3.0f), y0_ = 13.5f + draws.uniform(-2.5f, 2.5f);
+    x0_ = 13.5f + draws.uniform(-2.0f, 2.0f), y0_ = 13.5f + draws.uniform(-2.0f, 2.0f);
     for (Point& p : wobble_) p = {kWobble * draws.normal(), kWobble * draws.normal()};
   }
   Point operator()(Point p) const {
@@ -61,7 +61,7 @@ class Warp {
   }
 
  private:
-  static constexpr float kWobble = 1.1f;  // pixels
+  static constexpr float kWobble = 1.0f;  // pixels
 
   /// The quadratic through 3 x 3 random displacements.
   Point wobble_at(Point p) const {
@@ -145,7 +145,7 @@ void draw_stroke(Canvas& canvas, const Stroke& stroke, const Warp& warp) {
 
 /// Every point moved a little; ends that strokes share may part, as they do in handwriting.
 Stroke shaken(const Stroke& stroke, Draws& draws) {
-  constexpr float kShake = 0.035f;
+  constexpr float kShake = 0.03f;
   Stroke s = stroke;
   for (int i = 0; i < s.count; ++i) {
     Point& p = s.points[static_cast<std::size_t>(i)];
@@ -185,7 +185,7 @@ void draw_sample(std::uint8_t* pixels, std::int32_t& label, Draws draws) {
   Plane ink = canvas.ink(radius);
   hide_part(ink, draws);
 
-  const float white = draws.uniform(130, 255), noise = draws.uniform(4, 36);
+  const float white = draws.uniform(130, 255), noise = draws.uniform(4, 30);
   for (std::size_t i = 0; i < ink.size(); ++i) {
     const float grey = white * ink[i] + noise * draws.normal();
     pixels[i] = static_cast<std::uint8_t>(std::clamp(grey, 0.0f, 255.0f));
