@@ -7,9 +7,10 @@
 
 namespace limbeck::gpu {
 
-/// log sum_v exp(z_v) = max + log_sum.
+/// sum_v exp(z_v) = sum exp(max), and log_sum is the logarithm of sum.
 struct LogSumExp {
   float max;
+  float sum;
   float log_sum;
 };
 
@@ -33,7 +34,7 @@ LIMBECK_DEVICE LogSumExp log_sum_exp(const Rows& rows) {
   rows.reduce(row_max, Max{});
   float row_sum[1] = {sum * math::exp(max - row_max[0])};
   rows.reduce(row_sum, Sum{});
-  return {row_max[0], math::log(row_sum[0])};
+  return {row_max[0], row_sum[0], math::log(row_sum[0])};
 }
 
 }  // namespace limbeck::gpu

@@ -70,6 +70,13 @@ class WarpRows {
   LIMBECK_DEVICE void reduce(Value (&value)[kCount], Op op) const {
     warp_reduce(value, op);
   }
+  /// Element `column` of input k, the same for all of the row's threads; before out is written.
+  LIMBECK_DEVICE float at(int k, int column) const {
+    float value = 0;
+    for (int j = 0; j < kPerLane; ++j)
+      if (pack_.column(j) == column) value = pack_.z[k][j];
+    return shuffle(value, column % kWarp);
+  }
   LIMBECK_DEVICE bool leader() const { return lane() == 0; }
 
  private:
@@ -120,6 +127,8 @@ class BlockRows {
   LIMBECK_DEVICE void reduce(Value (&value)[kCount], Op op) const {
     block_reduce<kBlockThreads>(value, op);
   }
+  /// A call of reduce must come between this and write: out may be the input.
+  LIMBECK_DEVICE float at(int k, int column) const { return static_cast<float>(in_[k][column]); }
   LIMBECK_DEVICE bool leader() const { return threadIdx.x == 0; }
 
  private:
@@ -127,12 +136,14 @@ class BlockRows {
   LIMBECK_DEVICE Pack<kInputs, 1, 1> load_one(int v) const {
     Pack<kInputs, 1, 1> pack;
     pack.first = v;
+    pack.columns = columns_;
     for (int k = 0; k < kInputs; ++k) pack.z[k][0] = static_cast<float>(in_[k][v]);
     return pack;
   }
   LIMBECK_DEVICE Pack<kInputs, kLanes<T>, 1> load_many(int v) const {
     Pack<kInputs, kLanes<T>, 1> pack;
     pack.first = v;
+    pack.columns = columns_;
     for (int k = 0; k < kInputs; ++k) {
       const Vector<T> vector = load_vector(in_[k] + v);
       for (int j = 0; j < kLanes<T>; ++j) pack.z[k][j] = static_cast<float>(vector.lane[j]);
