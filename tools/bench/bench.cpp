@@ -34,14 +34,15 @@ float uniform(std::uint32_t draw, std::int64_t i) {
 
 }  // namespace
 
-Bench::Bench(Device device, std::ostream& out)
-    : device_(device), out_(out), ceilings_(measure_ceilings(device)) {
+Bench::Bench(Device device, const Ceilings& ceilings, double seconds, std::ostream& out)
+    : device_(device), ceilings_(ceilings), seconds_(seconds), out_(out) {
 #ifndef NDEBUG
   out_ << "warning: this is a debug build; its times mean nothing\n";
 #endif
   out_ << device_name(device_);
   if (!device_.is_cuda()) out_ << ", " << num_threads() << " threads, " << cpu_isa_name(cpu_isa());
-  out_ << "; bandwidth " << rounded(ceilings_.bytes_per_second / 1e9, 1) << " GB/s";
+  if (ceilings_.bytes_per_second > 0)
+    out_ << ", bandwidth " << rounded(ceilings_.bytes_per_second / 1e9, 1) << " GB/s";
   if (ceilings_.flops_per_second > 0)
     out_ << ", fma " << rounded(ceilings_.flops_per_second / 1e9, 0) << " GFLOP/s";
   out_ << std::endl;
@@ -75,8 +76,7 @@ std::int64_t Bench::slot_count(const Work& work) const {
 
 void Bench::measure(const std::string& name, const std::string& shape, const Work& work,
                     const std::function<void()>& call) {
-  const double budget = 0.5;  // seconds; at least kFewest samples all the same
-  const std::size_t kFewest = 7, kMost = 1000;
+  const std::size_t kFewest = 7, kMost = 1000;  // samples, whatever the time
   // Seconds per call over `calls` queued one after another.
   const auto sample = [&](std::int64_t calls) {
     const double start = now();
@@ -91,7 +91,7 @@ void Bench::measure(const std::string& name, const std::string& shape, const Wor
 
   std::vector<double> seconds;
   const double start = now();
-  while (seconds.size() < kFewest || (now() - start < budget && seconds.size() < kMost))
+  while (seconds.size() < kFewest || (now() - start < seconds_ && seconds.size() < kMost))
     seconds.push_back(sample(calls));
   std::sort(seconds.begin(), seconds.end());
   results_.push_back({name, shape, seconds[seconds.size() / 2], seconds[0],

@@ -32,8 +32,9 @@ struct BenchResult {
 
 class Bench {
  public:
-  /// Measures the ceilings and prints them to `out`, with a warning when assertions are on.
-  Bench(Device device, std::ostream& out);
+  /// Each time() takes about `seconds`. Prints the machine and its ceilings to `out`, with a
+  /// warning when assertions are on.
+  Bench(Device device, const Ceilings& ceilings, double seconds, std::ostream& out);
 
   Device device() const { return device_; }
   const Ceilings& ceilings() const { return ceilings_; }
@@ -68,8 +69,9 @@ class Bench {
   void print(const BenchResult& result) const;
 
   Device device_;
-  std::ostream& out_;
   Ceilings ceilings_;
+  double seconds_;
+  std::ostream& out_;
   std::uint32_t draws_ = 0;
   std::vector<BenchResult> results_;
 };

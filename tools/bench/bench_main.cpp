@@ -31,16 +31,26 @@ nlohmann::json to_json(const Bench& bench) {
           {"results", results}};
 }
 
-void run(const std::vector<std::string>& names, const MachineOptions& machine,
-         const std::string& json) {
-  Bench bench(use_machine(machine), std::cout);
+struct Options {
+  std::vector<std::string> names;
+  MachineOptions machine;
+  double seconds = 0.5;
+  bool no_ceilings = false;
+  std::string json;
+};
+
+void run(const Options& options) {
+  const Device device = use_machine(options.machine);
+  const Ceilings ceilings = options.no_ceilings ? Ceilings{} : measure_ceilings(device);
+  Bench bench(device, ceilings, options.seconds, std::cout);
+  const std::vector<std::string>& names = options.names;
   for (const BenchEntry& entry : bench_list())
     if (names.empty() || std::find(names.begin(), names.end(), entry.name) != names.end())
       entry.run(bench);
-  if (json.empty()) return;
-  std::ofstream file(json);
+  if (options.json.empty()) return;
+  std::ofstream file(options.json);
   file << to_json(bench).dump(2) << std::endl;
-  if (!file) throw IoError(json + ": cannot be written");
+  if (!file) throw IoError(options.json + ": cannot be written");
 }
 
 }  // namespace
@@ -48,18 +58,20 @@ void run(const std::vector<std::string>& names, const MachineOptions& machine,
 
 int main(int argc, char** argv) {
   CLI::App app("Times limbeck's kernels against what this machine can do.");
-  std::vector<std::string> names, known;
+  limbeck::Options options;
+  std::vector<std::string> known;
   for (const auto& entry : limbeck::bench_list()) known.emplace_back(entry.name);
-  limbeck::MachineOptions machine;
-  std::string json;
-  app.add_option("names", names, "benchmarks to run; all by default")->check(CLI::IsMember(known));
-  app.add_option("--device", machine.device, "auto, cpu or cuda:<i>");
-  app.add_option("--threads", machine.threads, "CPU threads");
-  app.add_option("--math", machine.math, "exact or fast");
-  app.add_option("--json", json, "file to write the results to");
+  app.add_option("names", options.names, "benchmarks to run; all by default")
+      ->check(CLI::IsMember(known));
+  app.add_option("--device", options.machine.device, "auto, cpu or cuda:<i>");
+  app.add_option("--threads", options.machine.threads, "CPU threads");
+  app.add_option("--math", options.machine.math, "exact or fast");
+  app.add_option("--seconds", options.seconds, "time spent on each line");
+  app.add_flag("--no-ceilings", options.no_ceilings, "do not measure the machine's limits");
+  app.add_option("--json", options.json, "file to write the results to");
   CLI11_PARSE(app, argc, argv);
   try {
-    limbeck::run(names, machine, json);
+    limbeck::run(options);
   } catch (const std::exception& error) {
     std::cerr << "limbeck_bench: " << error.what() << '\n';
     return 1;

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs limbeck's and PyTorch's distillation step in turns and prints one table."""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).parent
+BATCHES = (128, 512)
+
+
+def run(command):
+    """Exit status, output, wall seconds and peak MiB of one child process."""
+    with tempfile.TemporaryFile("w+") as out:
+        start = time.perf_counter()
+        child = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+        out.seek(0)
+        return status, out.read(), wall, usage.ru_maxrss / 1024
+
+
+def limbeck_times(bench, threads, seconds, math, teacher):
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
+        status, _, _, peak = run([bench, "kd_step", "--device", "cpu", "--threads", str(threads),
+                                  "--math", math, "--seconds", str(seconds), "--no-ceilings",
+                                  "--json", file.name])
+        if status:
+            return None
+        results = json.load(file)["results"]
+    wanted = {f"batch={b} teacher={teacher}": b for b in BATCHES}
+    times = {wanted[r["shape"]]: 1e3 * r["median_s"] for r in results if r["shape"] in wanted}
+    return times, peak
+
+
+def torch_times(threads, seconds, *flags):
+    status, out, _, peak = run([sys.executable, str(HERE / "kd_step.py"), "--threads", str(threads),
+                                "--seconds", str(seconds), *flags])
+    if status:
+        return None
+    results = map(json.loads, out.splitlines())
+    return {r["batch"]: r["median_ms"] for r in results}, peak
+
+
+def programs(bench):
+    return {
+        "limbeck exact": lambda t, s: limbeck_times(bench, t, s, "exact", "f32"),
+        "limbeck fast": lambda t, s: limbeck_times(bench, t, s, "fast", "f32"),
+        "limbeck fast, bf16 teacher": lambda t, s: limbeck_times(bench, t, s, "fast", "bf16"),
+        "torch eager": lambda t, s: torch_times(t, s),
+        "torch compile": lambda t, s: torch_times(t, s, "--compile"),
+        "torch eager, bf16 teacher": lambda t, s: torch_times(t, s, "--teacher", "bf16"),
+    }
+
+
+def collect(bench, threads, passes, seconds):
+    """{program: {batch: [ms of each pass]}} and {program: peak MiB}; a program that fails is
+    left out."""
+    times, peaks = {}, {}
+    for _ in range(passes):
+        for name, measure in programs(bench).items():
+            result = measure(threads, seconds)
+            if result is None:
+                print(f"{name}, {threads} threads: does not run here", file=sys.stderr)
+                continue
+            for batch, ms in result[0].items():
+                times.setdefault(name, {}).setdefault(batch, []).append(ms)
+            peaks[name] = max(peaks.get(name, 0), result[1])
+    return times, peaks
+
+
+def ratios(times, name, batch):
+    """Of PyTorch's f32 step in the same pass, the faster of eager and compiled, to this one's."""
+    rivals = [times[n][batch] for n in ("torch eager", "torch compile") if n in times]
+    return [min(r) / own for own, *r in zip(times[name][batch], *rivals)]
+
+
+def print_steps(times, peaks, threads):
+    for name, by_batch in times.items():
+        cells = []
+        for batch in BATCHES:
+            ms, ratio = by_batch[batch], ratios(times, name, batch)
+            cells += [f"{statistics.median(ms):8.2f}", f"{min(ms):8.2f}",
+                      f"{statistics.median(ratio):6.2f}x"]
+        print(f"| {threads} | {name:27} | {' | '.join(cells)} | {peaks[name]:6.0f} |")
+
+
+def start_up(command):
+    """Seconds from start to end of a program that does nothing; the best of five."""
+    return min(run(command)[2] for _ in range(5))
+
+
+def installed_mib(path):
+    path = pathlib.Path(path)
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(f.lstat().st_size for f in files) / 2**20
+
+
+def print_sizes(program):
+    site = pathlib.Path(importlib.metadata.distribution("torch").locate_file(""))
+    torch_command = [sys.executable, "-c", "import torch"]
+    print("\n| | start-up, ms | installed, MiB |\n|---|---|---|")
+    print(f"| limbeck | {1e3 * start_up([program, '--help']):.0f} | {installed_mib(program):.1f} |")
+    print(f"| torch | {1e3 * start_up(torch_command):.0f} | {installed_mib(site / 'torch'):.0f}, "
+          f"with all it depends on {installed_mib(site):.0f} |")
+
+
+def cpu_name():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bench", required=True, help="the limbeck_bench program")
+    parser.add_argument("--program", required=True, help="the limbeck program")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="per program, batch and pass")
+    args = parser.parse_args()
+    print(f"{cpu_name()}, {len(os.sched_getaffinity(0))} CPUs, torch "
+          f"{importlib.metadata.version('torch')}, {datetime.date.today()}, {args.passes} passes\n")
+    print("| threads | program | " + " | ".join(
+        f"batch {b}, ms | least | speed" for b in BATCHES) + " | peak MiB |")
+    print("|---|---|" + "---|" * (3 * len(BATCHES) + 1))
+    for threads in args.threads:
+        print_steps(*collect(args.bench, threads, args.passes, args.seconds), threads)
+    print("\nms is the median over the passes of each pass's median; speed is that of torch's f32 "
+          "step (the faster\nof eager and compile in the same pass) over the program's, the median "
+          "over the passes.")
+    print_sizes(args.program)
+
+
+if __name__ == "__main__":
+    main()
