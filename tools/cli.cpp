@@ -36,7 +36,7 @@ void add_run(CLI::App& app, Request& request, const Console& console, const char
   CLI::App& sub = *app.add_subcommand(name, help);
   RunArguments& run = request.run;
   sub.add_option("file", run.file, "run file (JSON)")->required();
-  sub.add_option("--set", run.set, "path.key=value, changes the run file")->expected(1);
+  sub.add_option("--set", run.set, "path.key=value, changes the run file")->allow_extra_args(false);
   sub.add_option("--seed", run.seed, "the only seed, in place of the run file's");
   sub.add_flag("--resume", run.resume, "go on with the run in --out");
   add_run_options(sub, run);
