@@ -76,10 +76,11 @@ TEST(House, FilesAreShort) {
 TEST(House, JsonStaysAtTheEdge) {
   for (const auto& file : sources())
     for (const auto& include : includes(file))
-      if (include.starts_with("nlohmann/"))
+      if (include.starts_with("nlohmann/")) {
         EXPECT_TRUE(file.folder() == "tools" || file.folder() == "tests" ||
                     file.path == "nn/safetensors.cpp")  // the format's header is JSON
             << file.path;
+      }
 }
 
 TEST(House, CudaHeadersStayInCudaFiles) {
@@ -87,10 +88,11 @@ TEST(House, CudaHeadersStayInCudaFiles) {
   for (const auto& file : sources())
     for (const auto& include : includes(file))
       if (include.starts_with("cuda") || include.starts_with("cublas") ||
-          include.starts_with("cudnn"))
+          include.starts_with("cudnn")) {
         EXPECT_TRUE(file.extension() == ".cu" || file.extension() == ".cuh" ||
                     file.path == "core/gpu.h" || file.path == "core/cuda_check.h")
             << file.path << " includes " << include;
+      }
 }
 
 TEST(House, EveryFileSaysItsLicence) {
