@@ -105,7 +105,7 @@ TEST(Elementwise, Rejections) {
   expect_error([&] { exp(x, wrong); }, "exp: x is f32(4)");
   expect_error([&] { scale_by(x, wrong, one); }, "scale_by: x is f32(4)");
   expect_error([&] { scale_by(x, x, wrong); },
-               "scale_by: s is f32(4) on cpu; expected one element of f32 on cpu");
+               "scale_by: s is f32(4) on cpu; expected one element of f32 or f32 on cpu");
   expect_error([&] { scale_by(x, x, one_double); }, "scale_by: s is f64(1)");
 }
 

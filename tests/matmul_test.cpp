@@ -156,6 +156,7 @@ TEST_P(MatmulTest, Rejections) {
         linear_forward(y, nullptr, a, make_like({4, 3}), make_like({3}), Activation::none);
       },
       "linear: bias has shape (3); expected (4)");
+  matmul(c, a, Trans::no, make_like({3, 5}), Trans::no);  // what is left is accepted
 }
 
 LIMBECK_INSTANTIATE_DEVICE_TEST(MatmulTest);
