@@ -275,9 +275,11 @@ const void* image_at(const Tensor& t, Index n) {
 
 // parts[0] += parts[1] + ... in order, element by element.
 void sum_in_order(float* parts, Index chunks, Index n) {
-  simd([&](auto) {
-    for (Index c = 1; c < chunks; ++c)
-      for (Index i = 0; i < n; ++i) parts[i] += parts[c * n + i];
+  parallel_ranges(n, 16384, [&](Index begin, Index end) {
+    simd([&](auto) {
+      for (Index c = 1; c < chunks; ++c)
+        for (Index i = begin; i < end; ++i) parts[i] += parts[c * n + i];
+    });
   });
 }
 
