@@ -142,16 +142,19 @@ Variable Trainer::loss_of(const Variable& logits, const Tensor& x, const Tensor&
   if (!options_.distill) return cross_entropy(logits, labels, {.mean_over = batch_rows});
   KdLossOptions loss = *options_.distill;
   loss.mean_over = batch_rows;
+  return kd_loss(logits, teacher_logits(x, index), labels, loss);
+}
+
+Tensor Trainer::teacher_logits(const Tensor& x, const Tensor& index) {
   if (!teacher_.logits.defined()) {
     const NoGrad no_grad;
     Context context;
-    const Tensor targets = teacher_.model->forward(Variable(x), context).value();
-    return kd_loss(logits, targets, labels, loss);
+    return teacher_.model->forward(Variable(x), context).value();
   }
-  Tensor targets = Tensor::empty({index.dim(0), teacher_.logits.dim(1)}, teacher_.logits.dtype(),
-                                 index.device());
-  gather_rows(targets, teacher_.logits, index);
-  return kd_loss(logits, targets, labels, loss);
+  Tensor rows = Tensor::empty({index.dim(0), teacher_.logits.dim(1)}, teacher_.logits.dtype(),
+                              index.device());
+  gather_rows(rows, teacher_.logits, index);
+  return rows;
 }
 
 /// Fetches the loss, the one host read of the loop, and starts a new sum.

@@ -88,6 +88,7 @@ class Trainer {
   void train_step();
   Tensor train_part(const Tensor& index, std::int64_t first_row, double batch_rows);
   Variable loss_of(const Variable& logits, const Tensor& x, const Tensor& index, double batch_rows);
+  Tensor teacher_logits(const Tensor& x, const Tensor& index);
   Tensor batch_index();
   Progress progress();
   void checkpoint();

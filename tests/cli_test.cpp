@@ -201,7 +201,7 @@ TEST_F(Cli, ATeacherIsLoadedFromItsFile) {
 }
 
 TEST_F(Cli, BadInputIsOneLine) {
-  expect_refusal(limbeck({}), "subcommand is required", 2);
+  expect_refusal(limbeck({}), "A command is required", 2);
   expect_refusal(limbeck({"destill"}), "destill", 2);
   expect_refusal(limbeck({"distill"}), "file is required", 2);
   expect_refusal(limbeck({"distill", file("none.json")}), "none.json: cannot be read");
@@ -212,7 +212,7 @@ TEST_F(Cli, BadInputIsOneLine) {
                                "\"ce_weight\":0}"}),
                  "run.json: arms.1.distill.tau: is missing; it has no default");
   expect_refusal(distill("o", {"--data", "/nowhere"}), "/nowhere");
-  expect_refusal(distill("o", {"--device", "cuda:99"}), "cuda:99");
+  expect_refusal(limbeck({"distill", file("run.json"), "--device", "cuda:99"}), "cuda:99");
   expect_refusal(distill("o", {"--math", "quick"}), "--math quick");
   write_text(file("run.json"), "{\"name\": ");
   expect_refusal(distill("o"), "run.json: parse error at line 1");

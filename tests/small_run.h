@@ -51,6 +51,7 @@ struct SmallRun {
     options.report_every = 2;
     if (loss == SmallLoss::labels) {
       options.recipe.optimizer = SgdConfig{.momentum = 0.9, .nesterov = true, .weight_decay = 1e-4};
+      options.recipe.schedule.lr = 0.1;
       return;
     }
     options.distill = KdLossOptions{.tau = 4, .kd_weight = 0.9, .ce_weight = 0.1};

@@ -93,7 +93,7 @@ void add_inspections(CLI::App& app, Request& request, const Console& console) {
 
 void define(CLI::App& app, Request& request, const Console& console) {
   app.set_version_flag("--version", "limbeck " + version() + ", commit " + commit());
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
   add_run(app, request, console, "train", "train a model on labels", train_command);
   add_run(app, request, console, "distill", "train students from a teacher", distill_command);
   add_reproduce(app, request, console);
@@ -115,6 +115,7 @@ int run_cli(const std::vector<std::string>& arguments, const Console& console, s
   define(app, request, console);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    if (!request.action) throw CLI::RequiredError("A command");
   } catch (const CLI::Success& e) {  // --help or --version
     return app.exit(e, console.out, err);
   } catch (const CLI::ParseError& e) {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <numeric>
 #include <set>
+#include <sstream>
 
 #include <limbeck/core/error.h>
 
@@ -92,9 +93,10 @@ json parse_json(std::string_view text, const std::string& where) {
 
 json read_json_file(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
-  const std::string text(std::istreambuf_iterator<char>(in), {});
-  if (!in) throw IoError(file + ": cannot be read");
-  return parse_json(text, file);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in || !text) throw IoError(file + ": cannot be read");
+  return parse_json(text.str(), file);
 }
 
 void set_json_value(json& root, std::string_view assignment) {
