@@ -40,6 +40,13 @@ TEST_P(TrainerBits, SameForAnySplitOfTheBatch) {
   EXPECT_EQ(digest_after_training(GetParam(), 5), whole);  // parts of 26, the last of 24
 }
 
+// What every machine must get. A change here is a change of what limbeck computes: say why.
+TEST(Trainer, EndsInTheCommittedDigests) {
+  EXPECT_EQ(digest_after_training(SmallLoss::labels), "7f0d470d034dc7271df28cae8e8aa222");
+  EXPECT_EQ(digest_after_training(SmallLoss::teacher), "ee57c6d822bf09afd86f39d5b60bddfc");
+  EXPECT_EQ(digest_after_training(SmallLoss::teacher_logits), "c7b7bce9be6c28d12921ffcae95b494a");
+}
+
 TEST(Trainer, SeedChangesTheResult) {
   SmallRun run(SmallLoss::labels);
   run.options.seed = 6;
@@ -49,11 +56,12 @@ TEST(Trainer, SeedChangesTheResult) {
 
 TEST(Trainer, LearnsItsTrainingData) {
   SmallRun run(SmallLoss::labels);
-  run.options.recipe.epochs = 10;
+  run.options.recipe.epochs = 30;
+  run.options.recipe.max_jitter = 0;
   std::vector<double> losses;
   run.trainer().run([&](const Progress& p) { losses.push_back(p.loss); });
   EXPECT_NEAR(losses.front(), std::log(10.0), 0.5);  // an untrained model knows nothing
-  EXPECT_LT(losses.back(), 0.7 * losses.front());
+  EXPECT_LT(losses.back(), 0.5 * losses.front());
 }
 
 TEST(Trainer, ReportsEverySoManySteps) {
