@@ -14,6 +14,7 @@
 
 #define LIMBECK_KERNEL void
 #define LIMBECK_DEVICE [[gnu::always_inline]] inline
+#define LIMBECK_UNROLL
 #define LIMBECK_SHARED(type, name, extents) \
   LIMBECK_SHARED_ALIGNED(alignof(type), type, name, extents)
 #define LIMBECK_SHARED_ALIGNED(align, type, name, extents)                                      \

@@ -1,0 +1,76 @@
+# Proof that the race build catches bugs: each planted_bug() below changes one line of a kernel, and
+# a test passes when the op's own tests fail on it. A line that is no longer there stops the build.
+
+# planted_bug(name op file before after): `file` of kernels/, seen through op's tests.
+function(planted_bug name op file before after)
+  set(folder ${PROJECT_BINARY_DIR}/planted_bugs/${name})
+  set(patched ${folder}/limbeck/kernels/${file})
+  file(CONFIGURE OUTPUT ${folder}/before CONTENT "${before}" @ONLY)
+  file(CONFIGURE OUTPUT ${folder}/after CONTENT "${after}" @ONLY)
+  add_custom_command(OUTPUT ${patched}
+    COMMAND ${CMAKE_COMMAND} -D FROM=${PROJECT_SOURCE_DIR}/kernels/${file} -D TO=${patched}
+      -D FOLDER=${folder} -P ${PROJECT_SOURCE_DIR}/tests/simt/plant_bug.cmake
+    DEPENDS ${PROJECT_SOURCE_DIR}/kernels/${file} ${folder}/before ${folder}/after
+      ${PROJECT_SOURCE_DIR}/tests/simt/plant_bug.cmake)
+  # The kernel as a source of this target alone; a patched header is found before the real one.
+  set(kernel ${folder}/${op}.cu)
+  file(WRITE ${kernel}.new "#include <limbeck/kernels/${op}.cu>\n")
+  file(COPY_FILE ${kernel}.new ${kernel} ONLY_IF_DIFFERENT)
+  set_source_files_properties(${kernel} PROPERTIES LANGUAGE CXX OBJECT_DEPENDS ${patched}
+    COMPILE_OPTIONS "-x;c++;${LIMBECK_SIMT_FLAGS}")
+  add_executable(planted_${name} ${kernel} $<TARGET_OBJECTS:${op}_test>)
+  target_include_directories(planted_${name} BEFORE PRIVATE ${folder})
+  target_link_libraries(planted_${name} PRIVATE limbeck_kernels GTest::gtest_main)
+  add_test(NAME planted_bug.${name}
+    COMMAND planted_${name} --gtest_filter=*cuda* --gtest_fail_fast --gtest_brief=1)
+  set_tests_properties(planted_bug.${name} PROPERTIES WILL_FAIL TRUE TIMEOUT 120)
+endfunction()
+
+# Barriers and who does what
+planted_bug(no_barrier_before_reuse log_softmax warp.cuh
+  "sync_block();  // an earlier call's partials have been read" "")
+planted_bug(no_barrier_after_write argmax warp.cuh
+  "= value[k];\n  sync_block();" "= value[k];")
+planted_bug(barrier_for_some argmax warp.cuh
+  "= value[k];\n  sync_block();" "= value[k];\n  if (lane() == 0) sync_block();")
+planted_bug(every_lane_writes argmax warp.cuh "if (lane() == 0)" "if (true)")
+planted_bug(no_barrier_in_column_sums reduce reduce.cu "gpu::sync_block();\n  if" "if")
+planted_bug(return_before_barrier reduce reduce.cu
+  "= sum;\n  gpu::sync_block();" "= sum;\n  if (c >= m.C) return;\n  gpu::sync_block();")
+planted_bug(unwritten_partial reduce reduce.cu
+  "partial[threadIdx.y][threadIdx.x] = sum;"
+  "if (threadIdx.y > 0) partial[threadIdx.y][threadIdx.x] = sum;")
+planted_bug(every_thread_writes_loss kd_loss kd_loss.cu "if (!rows.leader()) return;" "")
+planted_bug(every_thread_writes_scale cross_entropy mean_scale.cuh
+  "if (threadIdx.x == 0) *scale" "*scale")
+# Warp functions
+planted_bug(half_a_warp_reduced argmax warp.cuh "distance = kWarp / 2" "distance = kWarp / 4")
+planted_bug(half_a_mask log_softmax warp.cuh
+  "shuffle_xor(value[k], distance)" "shuffle_xor(value[k], distance, 0xffffu)")
+planted_bug(wrong_source_lane cross_entropy rows.cuh "column % kWarp" "column / kWarp")
+planted_bug(one_lane_returns kd_loss kd_loss.cu
+  "if (row >= args.rows) return;" "if (row >= args.rows || threadIdx.x == 5) return;")
+# Bounds
+planted_bug(one_partial_too_many argmax warp.cuh "w < kThreads / kWarp" "w <= kThreads / kWarp")
+planted_bug(lanes_read_beyond_row log_softmax rows.cuh "z[k][j] = pack_.holds(j)" "z[k][j] = true")
+planted_bug(lanes_write_beyond_row log_softmax rows.cuh "if (!pack_.holds(j)) continue;" "")
+planted_bug(rows_beyond_matrix argmax argmax.cu "if (row >= args.rows) return;" "")
+planted_bug(no_way_to_alignment log_softmax rows.cuh "(16 - beyond) % 16 / sizeof(T)" "0 * beyond")
+planted_bug(vectors_beyond_row log_softmax rows.cuh
+  "(columns_ - head_) / kLanes<T>" "(columns_ - head_ + kLanes<T> - 1) / kLanes<T>")
+planted_bug(vectors_beyond_tensor elementwise pointwise.cuh "first + kLanes<T> <= n" "first < n")
+planted_bug(last_element_plus_one elementwise pointwise.cuh "&& i < n; ++i" "&& i <= n; ++i")
+planted_bug(misaligned_vectors elementwise pointwise.cuh "if (aligned && first" "if (first")
+planted_bug(block_of_wrong_tensor adamw multi_tensor.cuh "[t + 1] <= blockIdx.x" "[t + 1] < blockIdx.x")
+planted_bug(optimiser_goes_too_far sgd sgd.cu "if (i >= e.n) break;" "if (i > e.n) break;")
+planted_bug(piece_beyond_tensor reduce reduce.cu
+  "const std::int64_t end = begin + kPiece < in.n ? begin + kPiece : in.n;"
+  "const std::int64_t end = begin + kPiece;")
+planted_bug(index_not_checked gather gather.cu "0 <= n && n < rows.count" "true")
+planted_bug(negative_element dropout dropout.cu "if (i >= 0 && i < n)" "if (i < n)")
+planted_bug(window_beyond_image pool2d pool2d.cu "end < n ? end : n" "end")
+planted_bug(window_forgotten pool2d pool2d.cu "(first + g.stride - 1) / g.stride" "first / g.stride + 1")
+# Memory of the wrong kind
+planted_bug(host_pointer argmax argmax.cu
+  "a.data<std::int32_t>(), b.data<std::int32_t>(), a.numel());"
+  "std::vector<std::int32_t>(a.numel()).data(), b.data<std::int32_t>(), a.numel());")
