@@ -23,6 +23,8 @@
 
 #define LIMBECK_KERNEL __global__ void
 #define LIMBECK_DEVICE __device__ __forceinline__
+/// Before a loop over an array that should live in registers.
+#define LIMBECK_UNROLL _Pragma("unroll")
 /// A statically sized shared array: LIMBECK_SHARED(float, tile, [32][33]);
 #define LIMBECK_SHARED(type, name, extents) __shared__ type name extents
 #define LIMBECK_SHARED_ALIGNED(align, type, name, extents) \

@@ -24,6 +24,7 @@ LIMBECK_KERNEL argmax_rows_kernel(std::int32_t* index, Args args) {
   const Rows rows(args, row);
   Key best[1] = {0};
   rows.each([&](const auto& p) {
+    LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
       if (p.holds(j)) best[0] = gpu::Max{}(best[0], order(p.z[0][j], p.column(j)));
   });

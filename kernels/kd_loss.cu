@@ -43,6 +43,7 @@ LIMBECK_DEVICE RowStats find_maxima(const Rows& rows) {
   const float lowest = -__builtin_huge_valf();
   float max[2] = {lowest, lowest}, poison[1] = {0};
   rows.each([&](const auto& p) {
+    LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
       if (p.holds(j)) {
         max[0] = gpu::Max{}(max[0], p.z[0][j]);
@@ -83,6 +84,7 @@ template <bool kOwnCe, class Rows>
 LIMBECK_DEVICE void sum_exponentials(const Rows& rows, float inv_tau, RowStats& r) {
   float sum[3] = {0, 0, 0};
   rows.each([&](const auto& p) {
+    LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
       if (p.holds(j)) {
         const Terms term = terms<kOwnCe>(p.z[0][j], p.z[1][j], r, inv_tau);

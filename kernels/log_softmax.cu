@@ -24,6 +24,7 @@ LIMBECK_KERNEL log_softmax_backward_kernel(Args args) {
   const Rows rows(args, row);
   float sum[1] = {0};
   rows.each([&](const auto& p) {
+    LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
       if (p.holds(j)) sum[0] += p.z[0][j];
   });

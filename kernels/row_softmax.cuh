@@ -22,11 +22,13 @@ LIMBECK_DEVICE LogSumExp log_sum_exp(const Rows& rows) {
   float max = lowest, sum = 0;
   rows.each([&](const auto& p) {
     float top = max;
+    LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
       if (p.holds(j)) top = Max{}(top, p.z[0][j]);
     if (top != max) sum *= math::exp(max - top);
     max = top;
     if (max == lowest) return;  // nothing but -inf so far: -inf - -inf would be NaN
+    LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
       if (p.holds(j)) sum += math::exp(p.z[0][j] - max);
   });

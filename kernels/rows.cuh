@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Internal: how kernels walk along the rows of (N,V) matrices. Short rows (V <= 1024) belong to one
-// warp each, which keeps them in registers; longer ones to a block, which reads them 16 bytes per
-// thread and again for each further pass, mostly from L2. A kernel is written once for both.
+// Internal: how kernels walk along the rows of (N,V) matrices. Short rows (V <= 1024) are read once
+// and kept in the registers of a warp, or of four; longer ones belong to a block, which reads them
+// 16 bytes per thread and again for each further pass, mostly from L2. A kernel is written once for
+// both.
 #pragma once
 
 #include <limbeck/kernels/gpu_types.cuh>
@@ -30,25 +31,28 @@ struct RowsArgs {
   int columns;
 };
 
-/// One warp per row, kPerLane * 32 >= V, read once.
-template <class T, int kInputs, int kPerLane>
-class WarpRows {
+/// kThreads threads per row, a warp or a block, with kThreads * kPerThread >= V; read once.
+template <class T, int kInputs, int kThreads, int kPerThread>
+class RegisterRows {
  public:
-  static constexpr int kBlockRows = 4;
-  static constexpr int kBlockThreads = kBlockRows * kWarp;
+  static constexpr bool kOneWarp = kThreads == kWarp;
+  static constexpr int kBlockRows = kOneWarp ? 4 : 1;
+  static constexpr int kBlockThreads = kBlockRows * kThreads;
 
   LIMBECK_DEVICE static std::int64_t row() {
-    return std::int64_t{blockIdx.x} * kBlockRows + warp();
+    return std::int64_t{blockIdx.x} * kBlockRows + static_cast<int>(threadIdx.x) / kThreads;
   }
-  LIMBECK_DEVICE WarpRows(const RowsArgs<T, kInputs>& args, std::int64_t row)
+  LIMBECK_DEVICE RegisterRows(const RowsArgs<T, kInputs>& args, std::int64_t row)
       : out_(args.out ? args.out + row * args.columns : nullptr) {
-    pack_.first = lane();
+    pack_.first = static_cast<int>(threadIdx.x) % kThreads;
     pack_.columns = args.columns;
-    for (int k = 0; k < kInputs; ++k)
-      for (int j = 0; j < kPerLane; ++j)
-        pack_.z[k][j] = pack_.holds(j)
-                            ? static_cast<float>(args.in[k][row * args.columns + pack_.column(j)])
-                            : 0.0f;
+    LIMBECK_UNROLL
+    for (int k = 0; k < kInputs; ++k) {
+      const T* in = in_[k] = args.in[k] + row * args.columns;
+      LIMBECK_UNROLL
+      for (int j = 0; j < kPerThread; ++j)
+        pack_.z[k][j] = pack_.holds(j) ? static_cast<float>(in[pack_.column(j)]) : 0.0f;
+    }
   }
 
   /// Calls fn(pack) for all of the row.
@@ -59,7 +63,9 @@ class WarpRows {
   /// Calls fn(pack, j) for every element and writes what it returns to out, if there is one.
   template <class Fn>
   LIMBECK_DEVICE void write(Fn fn) const {
-    for (int j = 0; j < kPerLane; ++j) {
+    if constexpr (kOneWarp) sync_warp();  // at() has read what is overwritten here
+    LIMBECK_UNROLL
+    for (int j = 0; j < kPerThread; ++j) {
       if (!pack_.holds(j)) continue;
       const float value = fn(pack_, j);
       if (out_) out_[pack_.column(j)] = T(value);
@@ -68,20 +74,20 @@ class WarpRows {
   /// Combines values over the row's threads.
   template <int kCount, class Value, class Op>
   LIMBECK_DEVICE void reduce(Value (&value)[kCount], Op op) const {
-    warp_reduce(value, op);
+    if constexpr (kOneWarp)
+      warp_reduce(value, op);
+    else
+      block_reduce<kThreads>(value, op);
   }
-  /// Element `column` of input k, the same for all of the row's threads; before out is written.
-  LIMBECK_DEVICE float at(int k, int column) const {
-    float value = 0;
-    for (int j = 0; j < kPerLane; ++j)
-      if (pack_.column(j) == column) value = pack_.z[k][j];
-    return shuffle(value, column % kWarp);
-  }
-  LIMBECK_DEVICE bool leader() const { return lane() == 0; }
+  /// Element `column` of input k. A block must call reduce between this and write, as out may be the
+  /// input.
+  LIMBECK_DEVICE float at(int k, int column) const { return static_cast<float>(in_[k][column]); }
+  LIMBECK_DEVICE bool leader() const { return pack_.first == 0; }
 
  private:
+  const T* in_[kInputs];
   T* out_;
-  Pack<kInputs, kPerLane, kWarp> pack_;
+  Pack<kInputs, kPerThread, kThreads> pack_;
 };
 
 /// One block per row. Rows need not begin at a multiple of 16 bytes: the elements before the first
@@ -96,6 +102,7 @@ class BlockRows {
   LIMBECK_DEVICE static std::int64_t row() { return blockIdx.x; }
   LIMBECK_DEVICE BlockRows(const RowsArgs<T, kInputs>& args, std::int64_t row)
       : out_(args.out ? args.out + row * args.columns : nullptr), columns_(args.columns) {
+    LIMBECK_UNROLL
     for (int k = 0; k < kInputs; ++k) in_[k] = args.in[k] + row * args.columns;
     const unsigned beyond = misalignment(in_[0]);
     bool agree = out_ == nullptr || misalignment(out_) == beyond;
@@ -118,6 +125,7 @@ class BlockRows {
     for (int v = head_ + thread() * kLanes<T>; v < tail_; v += kBlockThreads * kLanes<T>) {
       const auto pack = load_many(v);
       Vector<T> vector;
+      LIMBECK_UNROLL
       for (int j = 0; j < kLanes<T>; ++j) vector.lane[j] = T(fn(pack, j));
       if (out_) store_vector(out_ + v, vector);
     }
@@ -127,7 +135,6 @@ class BlockRows {
   LIMBECK_DEVICE void reduce(Value (&value)[kCount], Op op) const {
     block_reduce<kBlockThreads>(value, op);
   }
-  /// A call of reduce must come between this and write: out may be the input.
   LIMBECK_DEVICE float at(int k, int column) const { return static_cast<float>(in_[k][column]); }
   LIMBECK_DEVICE bool leader() const { return threadIdx.x == 0; }
 
@@ -137,6 +144,7 @@ class BlockRows {
     Pack<kInputs, 1, 1> pack;
     pack.first = v;
     pack.columns = columns_;
+    LIMBECK_UNROLL
     for (int k = 0; k < kInputs; ++k) pack.z[k][0] = static_cast<float>(in_[k][v]);
     return pack;
   }
@@ -144,8 +152,10 @@ class BlockRows {
     Pack<kInputs, kLanes<T>, 1> pack;
     pack.first = v;
     pack.columns = columns_;
+    LIMBECK_UNROLL
     for (int k = 0; k < kInputs; ++k) {
       const Vector<T> vector = load_vector(in_[k] + v);
+      LIMBECK_UNROLL
       for (int j = 0; j < kLanes<T>; ++j) pack.z[k][j] = static_cast<float>(vector.lane[j]);
     }
     return pack;
@@ -172,10 +182,10 @@ Launch rows_launch(const char* name, std::int64_t rows) {
 /// Calls fn(TypeTag<Rows>{}) with the way to walk along rows of V elements.
 template <class T, int kInputs, class Fn>
 void visit_rows(std::int64_t V, Fn fn) {
-  if (V <= 32) return fn(TypeTag<WarpRows<T, kInputs, 1>>{});
-  if (V <= 128) return fn(TypeTag<WarpRows<T, kInputs, 4>>{});
-  if (V <= 512) return fn(TypeTag<WarpRows<T, kInputs, 16>>{});
-  if (V <= 1024) return fn(TypeTag<WarpRows<T, kInputs, 32>>{});
+  if (V <= 32) return fn(TypeTag<RegisterRows<T, kInputs, kWarp, 1>>{});
+  if (V <= 128) return fn(TypeTag<RegisterRows<T, kInputs, kWarp, 4>>{});
+  if (V <= 256) return fn(TypeTag<RegisterRows<T, kInputs, kWarp, 8>>{});
+  if (V <= 1024) return fn(TypeTag<RegisterRows<T, kInputs, 128, 8>>{});
   fn(TypeTag<BlockRows<T, kInputs>>{});
 }
 

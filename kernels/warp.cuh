@@ -28,8 +28,11 @@ LIMBECK_DEVICE int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
 /// Combines each of the kCount values over the warp's 32 lanes.
 template <int kCount, class T, class Op>
 LIMBECK_DEVICE void warp_reduce(T (&value)[kCount], Op op) {
-  for (int distance = kWarp / 2; distance > 0; distance /= 2)
+  LIMBECK_UNROLL
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+    LIMBECK_UNROLL
     for (int k = 0; k < kCount; ++k) value[k] = op(value[k], shuffle_xor(value[k], distance));
+  }
 }
 
 /// Combines each of the kCount values over a block of kThreads threads, all of which must call.
