@@ -79,8 +79,8 @@ class RegisterRows {
     else
       block_reduce<kThreads>(value, op);
   }
-  /// Element `column` of input k. A block must call reduce between this and write, as out may be the
-  /// input.
+  /// Element `column` of input k. A block must call reduce between this and write, as out may be
+  /// the input.
   LIMBECK_DEVICE float at(int k, int column) const { return static_cast<float>(in_[k][column]); }
   LIMBECK_DEVICE bool leader() const { return pack_.first == 0; }
 
