@@ -2,6 +2,8 @@
 // The program as its user meets it: commands, files, one line per error.
 #include <limbeck/tools/cli.h>
 
+#include <csignal>
+
 #include <nlohmann/json.hpp>
 
 #include <limbeck/nn/safetensors.h>
@@ -137,6 +139,48 @@ TEST_F(Cli, ResumeDoesOnlyWhatIsLeft) {
             read_text(file("b/seed-0/soft/weights.safetensors")));
 }
 
+/// A terminal that kills this process with SIGKILL once `text` has appeared on it.
+class KillingTerminal : public std::stringbuf {
+ public:
+  explicit KillingTerminal(std::string text) : text_(std::move(text)) {}
+
+ protected:
+  int sync() override {
+    if (str().find(text_) != std::string::npos) std::raise(SIGKILL);
+    return std::stringbuf::sync();
+  }
+
+ private:
+  std::string text_;
+};
+
+void distill_and_die(const std::string& run_file, const std::string& out) {
+  write_text(run_file, kRunFile);
+  KillingTerminal buffer("seed 0 soft  step 5/");
+  std::ostream terminal(&buffer), err(&buffer);
+  run_cli({"distill", run_file, "--out", out, "--device", "cpu"}, {terminal, true}, err);
+}
+
+TEST_F(Cli, Kill9InMidEpochCostsNothing) {
+  // "threadsafe" starts this program anew for the child; both must agree on the folder.
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / "limbeck-test-cli-kill9";
+  const std::string out = (folder / "out").string(), run_file = (folder / "run.json").string();
+  std::filesystem::create_directories(folder);
+  EXPECT_EXIT(distill_and_die(run_file, out), ::testing::KilledBySignal(SIGKILL), "");
+  EXPECT_TRUE(std::filesystem::exists(out + "/seed-0/soft/checkpoint.safetensors"));
+  const Outcome resumed =
+      limbeck({"distill", run_file, "--out", out, "--device", "cpu", "--resume"});
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  ASSERT_EQ(distill("whole").code, 0);
+  EXPECT_EQ(read_text(out + "/seed-0/soft/weights.safetensors"),
+            read_text(file("whole/seed-0/soft/weights.safetensors")));
+  const std::string log = read_text(out + "/seed-0/soft/metrics.jsonl");
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 6) << log;
+  std::filesystem::remove_all(folder);
+}
+
 TEST_F(Cli, ResumeRefusesAnotherRun) {
   ASSERT_EQ(distill("a").code, 0);
   expect_refusal(distill("a"), "holds a run already");
@@ -216,6 +260,11 @@ TEST_F(Cli, BadInputIsOneLine) {
   expect_refusal(distill("o", {"--math", "quick"}), "--math quick");
   write_text(file("run.json"), "{\"name\": ");
   expect_refusal(distill("o"), "run.json: parse error at line 1");
+}
+
+TEST_F(Cli, ALossThatIsNotFiniteIsOneLine) {
+  expect_refusal(distill("o", {"--set", "student.recipe.optimizer.lr=1e30"}),
+                 "training stopped at step 2 of 6: ");
 }
 
 TEST_F(Cli, AnUnwritableFolderIsFoundBeforeTraining) {
