@@ -136,10 +136,10 @@ void unfold(T* out, const T* x, const Geometry& g, Index r0, Index r1, Index k0,
   simd([&](auto) {
     for_each_run(g, r0, r1, k0, k1,
                  [&](Index row, Index at, Index begin, Index inside, Index outside, Index end) {
-                   T* target = out + row * (k1 - k0) - k0;
-                   for (Index k = begin; k < inside; ++k) target[k] = T(0);
-                   for (Index k = inside; k < outside; ++k) target[k] = x[at + k];
-                   for (Index k = outside; k < end; ++k) target[k] = T(0);
+                   const Index to = row * (k1 - k0) - k0;
+                   for (Index k = begin; k < inside; ++k) out[to + k] = T(0);
+                   for (Index k = inside; k < outside; ++k) out[to + k] = x[at + k];
+                   for (Index k = outside; k < end; ++k) out[to + k] = T(0);
                  });
   });
 }

@@ -54,23 +54,23 @@ constexpr std::int64_t kPiece = 256 * kWords;  // elements per task
   }
 }
 
-// Elements [begin, end) of the stream; x and y point at element 0.
+// n elements, the first of which has word `first` of the stream.
 template <class T>
-[[gnu::always_inline]] inline void drop(T* y, const T* x, std::uint64_t begin, std::uint64_t end,
+[[gnu::always_inline]] inline void drop(T* y, const T* x, std::uint64_t n, std::uint64_t first,
                                         const RngStream& stream, std::uint32_t threshold,
                                         ComputeType<T> keep) {
   using C = ComputeType<T>;
   std::uint32_t words[kWords];
   C kept[kWords];
-  for (std::uint64_t i = begin; i < end;) {
-    const std::uint64_t skip = i & 3u;
-    const std::uint64_t n = std::min<std::uint64_t>(end - i, kWords - skip);
-    make_words(words, stream, static_cast<std::uint32_t>(i >> 2));
+  for (std::uint64_t i = 0; i < n;) {
+    const std::uint64_t skip = (first + i) & 3u;
+    const std::uint64_t m = std::min<std::uint64_t>(n - i, kWords - skip);
+    make_words(words, stream, static_cast<std::uint32_t>((first + i) >> 2));
     // One loop each: a division or conversion under a condition would be a branch per element.
-    for (std::uint64_t j = 0; j < n; ++j) kept[j] = static_cast<C>(x[i + j]) / keep;
-    for (std::uint64_t j = 0; j < n; ++j) kept[j] = words[skip + j] >= threshold ? kept[j] : C(0);
-    for (std::uint64_t j = 0; j < n; ++j) y[i + j] = static_cast<T>(kept[j]);
-    i += n;
+    for (std::uint64_t j = 0; j < m; ++j) kept[j] = static_cast<C>(x[i + j]) / keep;
+    for (std::uint64_t j = 0; j < m; ++j) kept[j] = words[skip + j] >= threshold ? kept[j] : C(0);
+    for (std::uint64_t j = 0; j < m; ++j) y[i + j] = static_cast<T>(kept[j]);
+    i += m;
   }
 }
 
@@ -83,12 +83,12 @@ void dropout(Tensor& y, const Tensor& x, const DropoutOptions& options) {
   visit_floating(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto keep = static_cast<ComputeType<T>>(1 - options.p);
-    T* out = y.data<T>() - first;
-    const T* in = x.data<T>() - first;
+    T* out = y.data<T>();
+    const T* in = x.data<T>();
     parallel_ranges(x.numel(), kPiece, [&](std::int64_t begin, std::int64_t end) {
       simd([&](auto) {
-        drop(out, in, static_cast<std::uint64_t>(first + begin),
-             static_cast<std::uint64_t>(first + end), stream, threshold, keep);
+        drop(out + begin, in + begin, static_cast<std::uint64_t>(end - begin),
+             static_cast<std::uint64_t>(first + begin), stream, threshold, keep);
       });
     });
   });

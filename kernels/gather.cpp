@@ -79,10 +79,11 @@ template <class T>
   for (std::int64_t h = 0; h < image.height; ++h, y += image.row) {
     const bool inside = 0 <= h - dy && h - dy < image.height;
     const std::int64_t from = inside ? begin : image.row, to = inside ? end : image.row;
-    const T* source = x + (h - dy) * image.row - dx;
+    const std::int64_t source = (h - dy) * image.row - dx;
     for (std::int64_t j = 0; j < from; ++j) y[j] = shift;
 #pragma omp simd
-    for (std::int64_t j = from; j < to; ++j) y[j] = scale * static_cast<float>(source[j]) + shift;
+    for (std::int64_t j = from; j < to; ++j)
+      y[j] = scale * static_cast<float>(x[source + j]) + shift;
     for (std::int64_t j = to; j < image.row; ++j) y[j] = shift;
   }
 }
