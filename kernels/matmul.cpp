@@ -88,12 +88,19 @@ const T* data_or_null(const Tensor& t) {
 
 // y = x w^T + bias, with relu when asked for.
 void affine(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
-  if (y.dtype() == DType::f64)
+  if (math_mode() == MathMode::fast && onednn::linear_forward(y, x, w, bias, relu)) return;
+  if (y.dtype() == DType::f64) {
     exact_product<double>(y, x, Trans::no, w, Trans::yes, Out::write,
                           {data_or_null<double>(bias), relu});
-  else
+  } else if (y.dtype() == DType::f32) {
     exact_product<float>(y, x, Trans::no, w, Trans::yes, Out::write,
                          {data_or_null<float>(bias), relu});
+  } else {
+    Tensor wide = Tensor::empty(y.shape());
+    affine(wide, x.to(DType::f32), w.to(DType::f32), bias.defined() ? bias.to(DType::f32) : bias,
+           relu);
+    y.copy_from(wide.to(y.dtype()));
+  }
 }
 
 }  // namespace
@@ -109,15 +116,6 @@ void matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans tr
 
 void linear_forward(Tensor& y, Tensor* pre, const Tensor& x, const Tensor& w, const Tensor& bias,
                     Activation act) {
-  if (x.dtype() == DType::bf16 || x.dtype() == DType::f16) {
-    Tensor wide = Tensor::empty(y.shape());
-    affine(wide, x.to(DType::f32), w.to(DType::f32), bias.defined() ? bias.to(DType::f32) : bias,
-           false);
-    if (pre != nullptr) pre->copy_from(wide.to(pre->dtype()));
-    cpu::activation_forward(wide, wide, act);
-    y.copy_from(wide.to(y.dtype()));
-    return;
-  }
   Tensor& z = pre != nullptr ? *pre : y;
   const bool relu = act == Activation::relu && pre == nullptr;
   affine(z, x, w, bias, relu);

@@ -14,9 +14,8 @@ bool available();
 /// As limbeck::matmul, for f32 and bf16 (bf16 only where the CPU has it; else returns false).
 /// Returns false when oneDNN has no fast way; the caller then computes exactly.
 bool matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out);
-/// c (M,N) f32 = a (M,K) f32 rounded to bf16, times b (N,K) bf16 transposed: a frozen teacher's
-/// layer.
-bool matmul_bf16_weight(Tensor& c, const Tensor& a, const Tensor& b);
+/// y (N,O) = x (N,I) w (O,I)^T + bias (O, or undefined), then max(y, 0) when relu. f32 or bf16.
+bool linear_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu);
 /// As the limbeck:: functions of these names, f32 only.
 bool conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
                     const Conv2dOptions& options);

@@ -5,7 +5,7 @@ namespace limbeck::onednn {
 
 bool available() { return false; }
 bool matmul(Tensor&, const Tensor&, Trans, const Tensor&, Trans, Out) { return false; }
-bool matmul_bf16_weight(Tensor&, const Tensor&, const Tensor&) { return false; }
+bool linear_forward(Tensor&, const Tensor&, const Tensor&, const Tensor&, bool) { return false; }
 bool conv2d_forward(Tensor&, const Tensor&, const Tensor&, const Tensor&, const Conv2dOptions&) {
   return false;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Internal: oneDNN primitives as limbeck runs them, on one thread each. limbeck's pool runs several
 // of them on blocks of the work: oneDNN's own OpenMP threads would wait for each other in barriers
-// and fight with the pool. The interfaces of versions 2 and 3 differ in make_desc only.
+// and fight with the pool. The interfaces of versions 2 and 3 differ in make_desc and attributes
+// only.
 #pragma once
 
 #include <array>
@@ -46,8 +47,8 @@ inline dnnl::memory wrap(const Desc& desc, const void* p) {
   return dnnl::memory(desc, engine(), const_cast<void*>(p));
 }
 
-/// Scratchpads are ours; with `add` the result is added to what is there.
-dnnl::primitive_attr attributes(bool add = false);
+/// Scratchpads are ours; `add` adds the result to what is there, `relu` then clips it at 0.
+dnnl::primitive_attr attributes(bool add = false, bool relu = false);
 
 /// The primitive descriptor of type P for the given arguments; empty when oneDNN has none.
 template <class P, class... Args>

@@ -58,16 +58,22 @@ TEST_F(OneDnn, MatmulHasNoEmptyOrDoubleProduct) {
                               Tensor::zeros({4, 3}, DType::f64), Trans::no, Out::write));
 }
 
-TEST_F(OneDnn, MatmulOfFrozenBf16Weights) {
-  if (!has_bf16()) GTEST_SKIP() << "no AVX-512";
-  for (const auto& [m, n, k] :
-       {std::tuple<int, int, int>{1, 1, 1}, {31, 33, 32}, {128, 120, 784}, {128, 10, 100}}) {
-    const Tensor a = random({m, k}, 1), b = random({n, k}, 2, DType::bf16);
-    Tensor c = Tensor::full({m, n}, 777), expected = Tensor::empty({m, n});
-    ASSERT_TRUE(onednn::matmul_bf16_weight(c, a, b));
-    // Products of rounded operands are exact in f32, so only the order of the sum differs.
-    matmul(expected, a.to(DType::bf16).to(DType::f32), Trans::no, b.to(DType::f32), Trans::yes);
-    expect_close(c, to_doubles(expected), kTolerance);
+TEST_F(OneDnn, LinearWithBiasAndRelu) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    if (dtype == DType::bf16 && !has_bf16()) continue;
+    for (const auto& [n, in, out] :
+         {std::tuple<int, int, int>{1, 1, 1}, {31, 32, 33}, {128, 784, 120}, {300, 100, 10}})
+      for (const bool relu : {false, true}) {
+        const Tensor x = random({n, in}, 1, dtype), w = random({out, in}, 2, dtype);
+        const Tensor bias = random({out}, 3, dtype);
+        Tensor y = Tensor::full({n, out}, 777, dtype), expected = Tensor::empty({n, out});
+        ASSERT_TRUE(onednn::linear_forward(y, x, w, bias, relu));
+        linear_forward(expected, nullptr, x.to(DType::f32), w.to(DType::f32), bias.to(DType::f32),
+                       relu ? Activation::relu : Activation::none);
+        // bf16 sums are f32 inside and rounded once.
+        expect_close(y, to_doubles(expected), dtype == DType::bf16 ? 0x1p-8 : kTolerance);
+        ASSERT_TRUE(onednn::linear_forward(y, x, w, Tensor(), relu));
+      }
   }
 }
 
