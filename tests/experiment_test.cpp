@@ -129,6 +129,7 @@ TEST(Experiment, WrongTypesAndValues) {
   refuses("teacher.recipe.optimizer.momentum=1", "expected 0 <= momentum < 1");
   refuses("student.recipe.optimizer.lr=-0.1",
           "student.recipe.optimizer.lr: is -0.1; expected >= 0");
+  refuses("student.recipe.optimizer.eps=0", "student.recipe.optimizer.eps: is 0; expected > 0");
   refuses("seeds=[]", "seeds: is empty; expected at least one");
   refuses("seeds=[1,1]", "seeds: names a seed twice");
   refuses("arms=[]", "arms: is empty; expected at least one student");

@@ -44,9 +44,11 @@ SgdConfig read_sgd(const json& value, const std::string& path) {
 AdamwConfig read_adamw(const json& value, const std::string& path) {
   const JsonObject adamw(value, path,
                          {"type", "lr", "beta1", "beta2", "eps", "weight_decay", "decay_biases"});
+  const double eps = adamw.number("eps", 1e-8);
+  LIMBECK_CHECK(eps > 0, adamw.path("eps"), ": is ", eps, "; expected > 0");
   return {.beta1 = fraction(adamw, "beta1", 0.9),
           .beta2 = fraction(adamw, "beta2", 0.999),
-          .eps = at_least_zero(adamw, "eps", 1e-8),
+          .eps = eps,
           .weight_decay = at_least_zero(adamw, "weight_decay"),
           .decay_biases = adamw.flag("decay_biases", true)};
 }
