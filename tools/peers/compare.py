@@ -38,7 +38,8 @@ def limbeck_times(bench, threads, seconds, math, teacher):
             return None
         results = json.load(file)["results"]
     wanted = {f"batch={b} teacher={teacher}": b for b in BATCHES}
-    times = {wanted[r["shape"]]: 1e3 * r["median_s"] for r in results if r["shape"] in wanted}
+    times = {wanted[r["shape"]]: (1e3 * r["median_s"], 1e3 * r["min_s"])
+             for r in results if r["shape"] in wanted}
     return times, peak
 
 
@@ -48,7 +49,7 @@ def torch_times(threads, seconds, *flags):
     if status:
         return None
     results = map(json.loads, out.splitlines())
-    return {r["batch"]: r["median_ms"] for r in results}, peak
+    return {r["batch"]: (r["median_ms"], r["min_ms"]) for r in results}, peak
 
 
 def programs(bench):
@@ -63,8 +64,8 @@ def programs(bench):
 
 
 def collect(bench, threads, passes, seconds):
-    """{program: {batch: [ms of each pass]}} and {program: peak MiB}; a program that fails is
-    left out."""
+    """{program: {batch: [(median, least) ms of each pass]}} and {program: peak MiB}; a program that
+    fails is left out."""
     times, peaks = {}, {}
     for _ in range(passes):
         for name, measure in programs(bench).items():
@@ -72,8 +73,8 @@ def collect(bench, threads, passes, seconds):
             if result is None:
                 print(f"{name}, {threads} threads: does not run here", file=sys.stderr)
                 continue
-            for batch, ms in result[0].items():
-                times.setdefault(name, {}).setdefault(batch, []).append(ms)
+            for batch, step in result[0].items():
+                times.setdefault(name, {}).setdefault(batch, []).append(step)
             peaks[name] = max(peaks.get(name, 0), result[1])
     return times, peaks
 
@@ -81,16 +82,16 @@ def collect(bench, threads, passes, seconds):
 def ratios(times, name, batch):
     """Of PyTorch's f32 step in the same pass, the faster of eager and compiled, to this one's."""
     rivals = [times[n][batch] for n in ("torch eager", "torch compile") if n in times]
-    return [min(r) / own for own, *r in zip(times[name][batch], *rivals)]
+    return [min(rival)[0] / own[0] for own, *rival in zip(times[name][batch], *rivals)]
 
 
 def print_steps(times, peaks, threads):
     for name, by_batch in times.items():
         cells = []
         for batch in BATCHES:
-            ms, ratio = by_batch[batch], ratios(times, name, batch)
-            cells += [f"{statistics.median(ms):8.2f}", f"{min(ms):8.2f}",
-                      f"{statistics.median(ratio):6.2f}x"]
+            medians, least = zip(*by_batch[batch])
+            speed = statistics.median(ratios(times, name, batch))
+            cells += [f"{statistics.median(medians):8.2f}", f"{min(least):8.2f}", f"{speed:6.2f}x"]
         print(f"| {threads} | {name:27} | {' | '.join(cells)} | {peaks[name]:6.0f} |")
 
 
@@ -105,11 +106,19 @@ def installed_mib(path):
     return sum(f.lstat().st_size for f in files) / 2**20
 
 
+def linked_mib(program):
+    """With the shared libraries it loads, libc included."""
+    out = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    libraries = [line.split("=>")[1].split()[0] for line in out.splitlines() if "=> /" in line]
+    return installed_mib(program) + sum(map(installed_mib, map(os.path.realpath, libraries)))
+
+
 def print_sizes(program):
     site = pathlib.Path(importlib.metadata.distribution("torch").locate_file(""))
     torch_command = [sys.executable, "-c", "import torch"]
     print("\n| | start-up, ms | installed, MiB |\n|---|---|---|")
-    print(f"| limbeck | {1e3 * start_up([program, '--help']):.0f} | {installed_mib(program):.1f} |")
+    print(f"| limbeck | {1e3 * start_up([program, '--help']):.0f} | {installed_mib(program):.1f}, "
+          f"with the libraries it loads {linked_mib(program):.0f} |")
     print(f"| torch | {1e3 * start_up(torch_command):.0f} | {installed_mib(site / 'torch'):.0f}, "
           f"with all it depends on {installed_mib(site):.0f} |")
 
@@ -136,9 +145,9 @@ def main():
     print("|---|---|" + "---|" * (3 * len(BATCHES) + 1))
     for threads in args.threads:
         print_steps(*collect(args.bench, threads, args.passes, args.seconds), threads)
-    print("\nms is the median over the passes of each pass's median; speed is that of torch's f32 "
-          "step (the faster\nof eager and compile in the same pass) over the program's, the median "
-          "over the passes.")
+    print("\nms is the median over the passes of each pass's median, least the shortest step of all; "
+          "speed is the time\nof torch's f32 step (the faster of eager and compile in the same "
+          "pass) over the program's, the median\nover the passes.")
     print_sizes(args.program)
 
 
