@@ -96,7 +96,7 @@ TEST(Checkpoint, ANonFiniteRunKeepsTheLastGoodOne) {
   EXPECT_THROW(train_until(run, 3), Interrupted);
   const std::string before = read_text(file);
   SmallRun broken = checkpointed(SmallLoss::labels, file);
-  broken.options.recipe.schedule = {.lr = 1e30};
+  broken.options.recipe.schedule = {.lr = 1e39};
   Trainer trainer = broken.trainer();
   trainer.resume();
   expect_error<TrainingError>([&] { trainer.run(); },

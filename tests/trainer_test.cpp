@@ -118,7 +118,7 @@ TEST(Trainer, EndsNearTheSameWeightsOnAGpu) {
 
 TEST(Trainer, StopsWhenTheLossIsNotFinite) {
   SmallRun run(SmallLoss::labels);
-  run.options.recipe.schedule = {.lr = 1e30};
+  run.options.recipe.schedule = {.lr = 1e39};
   expect_error<TrainingError>([&] { run.trainer().run(); }, "of 9: the loss is ");
 }
 
