@@ -104,6 +104,11 @@ template <class T, int R>
       for (Index k = 0; k < depth; ++k) panel[i * kStride + k] = a.p[i * a.row + k];
     return {panel, kStride, 1};
   }
+  if (a.row == 1 && rows == R) {
+    for (Index k = 0; k < depth; ++k)
+      for (int i = 0; i < R; ++i) panel[k * R + i] = a.p[i + k * a.col];
+    return {panel, 1, R};
+  }
   for (Index k = 0; k < depth; ++k)
     for (int i = 0; i < R; ++i) panel[k * R + i] = i < rows ? a.p[i * a.row + k * a.col] : T(0);
   return {panel, 1, R};
