@@ -16,8 +16,8 @@ void scale(Tensor& y, const Tensor& x, double alpha);
 void axpy(Tensor& y, double alpha, const Tensor& x);
 /// y = e^x. Any floating dtype; written; y may be x.
 void exp(Tensor& y, const Tensor& x);
-/// y = s * x where s is a one-element tensor of x's dtype or f32, read on the device; written; y may
-/// be x.
+/// y = s * x where s is a one-element tensor of x's dtype or f32, read on the device; written; y
+/// may be x.
 void scale_by(Tensor& y, const Tensor& x, const Tensor& s);
 
 namespace cpu {
