@@ -22,7 +22,8 @@ Variable add(const Variable& a, const Variable& b) {
 Variable sub(const Variable& a, const Variable& b) { return add(a, scale(b, -1)); }
 
 Variable mul(const Variable& a, const Variable& b) {
-  const Tensor av = a.value(), bv = b.value();
+  const Tensor& av = a.value();
+  const Tensor& bv = b.value();
   Tensor y = Tensor::empty_like(av);
   mul(y, av, bv);
   return record("mul", y, {a, b}, [av, bv](const Tensor& dy, std::span<InputGrad> inputs) {
@@ -58,7 +59,7 @@ Variable exp(const Variable& x) {
 }
 
 Variable sum(const Variable& x) {
-  const Tensor xv = x.value();
+  const Tensor& xv = x.value();
   const bool half = xv.dtype() == DType::bf16 || xv.dtype() == DType::f16;
   Tensor s = Tensor::empty({1}, half ? DType::f32 : xv.dtype(), xv.device());
   sum(s, xv);

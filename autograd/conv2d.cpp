@@ -7,7 +7,8 @@ namespace limbeck {
 
 Variable conv2d(const Variable& x, const Variable& w, const Variable& bias,
                 const Conv2dOptions& options) {
-  const Tensor xv = x.value(), wv = w.value();
+  const Tensor& xv = x.value();
+  const Tensor& wv = w.value();
   Tensor y =
       Tensor::empty(conv2d_output_shape(xv.shape(), wv.shape(), options), xv.dtype(), xv.device());
   conv2d_forward(y, xv, wv, bias.defined() ? bias.value() : Tensor(), options);

@@ -20,7 +20,8 @@ void linear_backward(const Tensor& dy, std::span<InputGrad> inputs, const Tensor
 }  // namespace
 
 Variable linear(const Variable& x, const Variable& w, const Variable& bias, Activation act) {
-  const Tensor xv = x.value(), wv = w.value();
+  const Tensor& xv = x.value();
+  const Tensor& wv = w.value();
   LIMBECK_CHECK(xv.rank() == 2 && wv.rank() == 2 && xv.dim(1) == wv.dim(1), "linear: x has shape ",
                 xv.shape(), ", weight ", wv.shape(), "; expected (N,I) and (O,I)");
   std::vector<Variable> inputs = {x, w, bias};

@@ -27,7 +27,8 @@ void matmul_backward(const Tensor& dc, std::span<InputGrad> inputs, const Tensor
 }  // namespace
 
 Variable matmul(const Variable& a, Trans trans_a, const Variable& b, Trans trans_b) {
-  const Tensor av = a.value(), bv = b.value();
+  const Tensor& av = a.value();
+  const Tensor& bv = b.value();
   LIMBECK_CHECK(av.rank() == 2 && bv.rank() == 2, "matmul: a has shape ", av.shape(), ", b ",
                 bv.shape(), "; expected two matrices");
   const std::int64_t M = av.dim(trans_a == Trans::yes ? 1 : 0);
