@@ -44,6 +44,7 @@ void run_thread() {
       grid.kernel->call(grid.kernel->params);
       exit_thread();
     } catch (const std::exception& e) {
+      grid.in_runtime = true;
       grid.failure = e.what();
       switch_to_host();
     }

@@ -20,6 +20,7 @@ class Observer {
   virtual void block_finished(const Block& block) = 0;  ///< before its shared memory goes
 };
 inline Observer* observer = nullptr;
+Observer& race_checker();  ///< only in the race build
 
 /// Tells the observer, if there is one and a kernel's own code is running.
 inline void observe(const void* p, std::size_t bytes, Access kind, const void* pc) {

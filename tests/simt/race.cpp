@@ -222,11 +222,11 @@ class RaceChecker final : public Observer {
   BlockHistory* last_block_ = nullptr;
 };
 
-[[maybe_unused]] const bool installed = [] {
-  static RaceChecker checker;
-  observer = &checker;
-  return true;
-}();
-
 }  // namespace
+
+Observer& race_checker() {
+  static RaceChecker checker;
+  return checker;
+}
+
 }  // namespace limbeck::simt

@@ -40,7 +40,7 @@ using limbeck::simt::observe;
   }
 
 extern "C" {
-void __tsan_init() {}
+void __tsan_init() { limbeck::simt::observer = &limbeck::simt::race_checker(); }
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_update(void*, void*) {}
