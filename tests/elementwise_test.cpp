@@ -56,6 +56,16 @@ TEST_P(ElementwiseTest, EverySize) {
   }
 }
 
+TEST_P(ElementwiseTest, ViewsNeedNotBeAligned) {
+  const Tensor all = make(random_values(3 * 41, 4, 1), {3, 41});
+  Tensor y = make_like({3, 41}).rows(1, 3);  // begins 41 elements after a multiple of 16 bytes
+  add(y, all.rows(1, 3), all.rows(0, 2));
+  std::vector<double> expected = to_doubles(all.rows(0, 2));
+  const std::vector<double> other = to_doubles(all.rows(1, 3));
+  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += other[i];
+  expect_close(y, expected, tolerance());
+}
+
 TEST_P(ElementwiseTest, OutputMayBeAnInput) {
   const Tensor a = make(random_values(100, 4, 1), {100}), b = make(random_values(100, 4, 2), {100});
   Tensor sum = make_like({100}), product = make_like({100}), in_place = a.clone();

@@ -38,6 +38,14 @@ TEST_P(GatherTest, TakesRowsOfEverySizeAndDtype) {
   gather_rows(none, make_like({3, 5}), indices({}));
 }
 
+TEST_P(GatherTest, IndexOutOfRangeThrowsOrGivesZeros) {
+  Tensor y = make_like({3, 2});
+  const auto gather = [&] { gather_rows(y, make({1, 2, 3, 4}, {2, 2}), indices({1, 2, -1})); };
+  if (!device().is_cuda()) return expect_error(gather, "gather_rows: index 2 at position 1");
+  gather();
+  expect_close(y, {3, 4, 0, 0, 0, 0}, 0);
+}
+
 // gather_images makes f32 from u8 or f32, so it has devices but no dtypes.
 class GatherImagesTest : public GatherTest {
  protected:

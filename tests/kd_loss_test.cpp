@@ -108,6 +108,9 @@ TEST_P(KdLossTest, MatchesDefinitionAtEveryWidth) {
     for (std::int64_t N : {1, 3, 16, 17, 33})
       compare(logits(N, V, 5, 1), logits(N, V, 5, 2), options(4, 0.9, 0.1));
   compare(logits(3, 33000, 5, 1), logits(3, 33000, 5, 2), options(2, 0.5, 0.5));
+  // A flat student under a peaked teacher: the sums are taken again, by a whole block.
+  for (std::int64_t V : {1000, 33001})
+    compare(logits(3, V, 0.1, 1), logits(3, V, 30, 2), options(1, 0.5, 0.5));
 }
 
 TEST_P(KdLossTest, MatchesDefinitionAtEveryTemperatureAndSize) {

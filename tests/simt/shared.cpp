@@ -12,6 +12,7 @@ namespace {
 using limbeck::detail::concat;
 
 void check_aligned(const void* p, const Site& site) {
+  const InRuntime guard;
   if (reinterpret_cast<std::uintptr_t>(p) % 16 != 0)
     fail(site, concat("16-byte access to ", p, ", which is not 16-byte aligned"));
 }
@@ -40,6 +41,7 @@ void* shared_array(const void* key, const char* name, std::size_t bytes, std::si
 }
 
 void* dynamic_shared(const Site& site) {
+  const InRuntime guard;
   static const char key = 0;
   self();
   if (grid.launch->dynamic_shared == 0)
