@@ -142,7 +142,7 @@ void Tensor::fill(double value) {
 double Tensor::item() const {
   LIMBECK_CHECK(numel() == 1, "item: shape ", shape_, "; expected one element");
   return visit_dtype(dtype_, [&](auto tag) {
-    typename decltype(tag)::type x;
+    typename decltype(tag)::type x{};
     copy_to_host(&x);
     return convert<double>(x);
   });

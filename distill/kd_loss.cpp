@@ -47,7 +47,7 @@ Variable kd_loss_composed(const Variable& student, const Tensor& teacher, const 
   const Variable log_pt = log_softmax(scale(Variable(teacher), 1 / options.tau));
   const Variable log_ps = log_softmax(scale(student, 1 / options.tau));
   const Variable kl = sum(mul(mul(counts, exp(log_pt)), sub(log_pt, log_ps)));
-  const Variable soft = scale(kl, options.kd_weight * options.tau * options.tau / rows);
+  Variable soft = scale(kl, options.kd_weight * options.tau * options.tau / rows);
   if (options.ce_weight == 0) return soft;
   const Variable target = constant(
       zs, labels, [](std::int32_t label, std::int64_t v) { return label == v ? 1.0 : 0.0; });
