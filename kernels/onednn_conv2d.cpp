@@ -22,7 +22,9 @@ struct Convolution {
         padding{o.padding, o.padding} {}
   static memory::dims nchw(const Tensor& t) { return {t.dim(0), t.dim(3), t.dim(1), t.dim(2)}; }
 
-  static Desc f32(memory::dims dims, Tag tag) { return Desc(dims, memory::data_type::f32, tag); }
+  static Desc f32(const memory::dims& dims, Tag tag) {
+    return Desc(dims, memory::data_type::f32, tag);
+  }
   Desc image(memory::dims dims, Index n) const {
     dims[0] = n;
     return f32(dims, Tag::nhwc);
@@ -59,7 +61,7 @@ constexpr Index kWeightChunks = 8;  // weight gradient: each has a copy of the g
 // The weights in the layout the operation wants.
 std::shared_ptr<void> load_weights(const Operation& operation, const Convolution& conv,
                                    const Tensor& w) {
-  const auto packed = pool_allocate(Device::cpu(), operation.weights.get_size());
+  auto packed = pool_allocate(Device::cpu(), operation.weights.get_size());
   execute(operation.reorder, {{DNNL_ARG_FROM, wrap(conv.plain_weights(), w.raw())},
                               {DNNL_ARG_TO, wrap(operation.weights, packed.get())}});
   return packed;
