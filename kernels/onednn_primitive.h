@@ -7,7 +7,7 @@
 
 #include <array>
 #include <cstdint>
-#include <dnnl.hpp>
+#include <oneapi/dnnl/dnnl.hpp>
 #include <functional>
 #include <memory>
 #include <string_view>
