@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocked as Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): B
-// is packed once into strips of NR columns; a task owns a block of C and sweeps panels of MR rows
-// of A over the strips, KC steps of k at a time, so that a panel stays in L1 and a block's strips
-// in L2.
+// Blocked as Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): a
+// task owns a block of C. KC steps of k at a time it packs its share of B into strips of NR
+// columns, which stay in L2, and sweeps panels of MR rows of A, which stay in L1, over them.
 #include <limbeck/kernels/gemm.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/pool.h>
 #include <limbeck/core/simd.h>
+#include <limbeck/kernels/transpose.h>
 
 namespace limbeck::cpu {
 namespace {
@@ -18,10 +18,11 @@ namespace {
 using Index = std::int64_t;
 
 constexpr Index kDepth = 512;      // KC
-constexpr Index kBlockRows = 120;  // of C, per task; a multiple of every MR
-constexpr Index kBlockCols = 256;  // of C, per task; times KC floats: 512 KiB of L2
+constexpr Index kBlockCols = 256;  // NC; times KC floats: 512 KiB of L2
 
 // The register tile: MR x NR accumulators, two vectors of B and one broadcast of A in registers.
+// What is left of rows and columns is computed by tiles of 2/3 and 1/3 of the rows, and of half the
+// columns.
 template <class T, int kLanes>
 struct Tile {
   static constexpr int kVector = kLanes * 4 / static_cast<int>(sizeof(T));
@@ -29,10 +30,22 @@ struct Tile {
   static constexpr int kCols = kVector * (kLanes == 4 ? 4 : 2);
 };
 
-// acc += panel * strip, one fma per element and step of k, in order of k.
+template <class T>
+struct Problem {
+  Index m, n, k;
+  Strided<const T> a, b;
+  Strided<T> c;  // col is 1
+  bool add;
+  GemmEpilogue<T> epilogue;
+};
+
+// c (R,C) = or += a (R,depth) strip (depth,C): one fma per element and step of k, in order of k.
 template <class T, int R, int C>
-[[gnu::always_inline]] inline void multiply_add(T (&acc)[R][C], Index depth, Strided<const T> a,
-                                                const T* strip) {
+[[gnu::always_inline]] inline void multiply_tile(Index depth, Strided<const T> a, const T* strip,
+                                                 T* c, Index ldc, bool from_c) {
+  T acc[R][C];
+  for (int i = 0; i < R; ++i)
+    for (int j = 0; j < C; ++j) acc[i][j] = from_c ? c[i * ldc + j] : T(0);
   for (Index k = 0; k < depth; ++k) {
     const T* b = strip + k * C;
 #pragma GCC unroll 16
@@ -47,35 +60,28 @@ template <class T, int R, int C>
       }
     }
   }
-}
-
-// One tile of C lying in full rows of memory.
-template <class T, int R, int C>
-[[gnu::always_inline]] inline void tile_direct(Index depth, Strided<const T> a, const T* strip,
-                                               Strided<T> c, bool from_c) {
-  T acc[R][C];
   for (int i = 0; i < R; ++i)
-    for (int j = 0; j < C; ++j) acc[i][j] = from_c ? c.p[i * c.row + j] : T(0);
-  multiply_add<T, R, C>(acc, depth, a, strip);
-  for (int i = 0; i < R; ++i)
-    for (int j = 0; j < C; ++j) c.p[i * c.row + j] = acc[i][j];
+    for (int j = 0; j < C; ++j) c[i * ldc + j] = acc[i][j];
 }
 
-// A ragged tile, or one of a transposed C: through a copy.
+// The first (rows,cols) of a tile.
 template <class T, int R, int C>
-[[gnu::always_inline]] inline void tile_copied(Index depth, Strided<const T> a, const T* strip,
-                                               Strided<T> c, Index rows, Index cols, bool from_c) {
-  T tile[R][C] = {};
-  if (from_c)
-    for (Index j = 0; j < cols; ++j)
-      for (Index i = 0; i < rows; ++i) tile[i][j] = c.p[i * c.row + j * c.col];
-  tile_direct<T, R, C>(depth, a, strip, {&tile[0][0], C, 1}, true);
-  for (Index j = 0; j < cols; ++j)
-    for (Index i = 0; i < rows; ++i) c.p[i * c.row + j * c.col] = tile[i][j];
+[[gnu::always_inline]] inline void compute_tile(Index depth, Strided<const T> a, const T* strip,
+                                                T* c, Index ldc, Index rows, Index cols,
+                                                bool from_c) {
+  T edge[R * C];
+  const bool whole = rows == R && cols == C;
+  if (!whole && from_c)
+    for (Index i = 0; i < rows; ++i)
+      for (Index j = 0; j < cols; ++j) edge[i * C + j] = c[i * ldc + j];
+  multiply_tile<T, R, C>(depth, a, strip, whole ? c : edge, whole ? ldc : C, from_c);
+  if (!whole)
+    for (Index i = 0; i < rows; ++i)
+      for (Index j = 0; j < cols; ++j) c[i * ldc + j] = edge[i * C + j];
 }
 
-// Strip s of B, steps [k0, k0+depth): strip[k][j], columns past n filled with zeros.
-template <class T, int C>
+// Columns [0, cols) of B, steps [0, depth), as strip[k][j]; columns past the end are zeros.
+template <class T, int C, int kVector>
 [[gnu::always_inline]] inline void pack_strip(T* strip, Strided<const T> b, Index depth,
                                               Index cols) {
   if (cols == C && b.col == 1) {
@@ -83,12 +89,25 @@ template <class T, int C>
       for (int j = 0; j < C; ++j) strip[k * C + j] = b.p[k * b.row + j];
     return;
   }
-  constexpr Index kRun = 16;  // reads whole cache lines of a transposed B
-  for (Index k0 = 0; k0 < depth; k0 += kRun) {
-    const Index run = std::min(kRun, depth - k0);
-    for (Index j = 0; j < C; ++j)
-      for (Index k = k0; k < k0 + run; ++k)
-        strip[k * C + j] = j < cols ? b.p[k * b.row + j * b.col] : T(0);
+  Index done = 0;
+  if (cols == C && b.row == 1)
+    for (; done + kVector <= depth; done += kVector)
+      for (int j = 0; j < C; j += kVector)
+        transpose_square<T, kVector>(strip + done * C + j, C, b.p + done + j * b.col, b.col);
+  for (Index k = done; k < depth; ++k)
+    for (Index j = 0; j < C; ++j) strip[k * C + j] = j < cols ? b.p[k * b.row + j * b.col] : T(0);
+}
+
+// Strips of C columns, one after another, the last of C / 2 where that is enough.
+template <class T, int C, int kVector>
+[[gnu::always_inline]] inline void pack_strips(T* strips, Strided<const T> b, Index depth,
+                                               Index cols) {
+  for (Index j = 0; j < cols; j += C) {
+    const Strided<const T> from = {b.p + j * b.col, b.row, b.col};
+    if (cols - j > C / 2)
+      pack_strip<T, C, kVector>(strips + j * depth, from, depth, std::min<Index>(C, cols - j));
+    else
+      pack_strip<T, C / 2, kVector>(strips + j * depth, from, depth, cols - j);
   }
 }
 
@@ -98,10 +117,11 @@ template <class T, int C>
 template <class T, int R>
 [[gnu::always_inline]] inline Strided<const T> pack_panel(T* panel, Strided<const T> a, Index depth,
                                                           Index rows) {
-  if (a.col == 1 && rows == R) {
+  if (a.col == 1) {
     constexpr Index kStride = kDepth + 64 / static_cast<Index>(sizeof(T));
     for (Index i = 0; i < R; ++i)
-      for (Index k = 0; k < depth; ++k) panel[i * kStride + k] = a.p[i * a.row + k];
+      for (Index k = 0; k < depth; ++k)
+        panel[i * kStride + k] = i < rows ? a.p[i * a.row + k] : T(0);
     return {panel, kStride, 1};
   }
   if (a.row == 1 && rows == R) {
@@ -112,6 +132,31 @@ template <class T, int R>
   for (Index k = 0; k < depth; ++k)
     for (int i = 0; i < R; ++i) panel[k * R + i] = i < rows ? a.p[i * a.row + k * a.col] : T(0);
   return {panel, 1, R};
+}
+
+// What a panel of A is swept over: `depth` steps of `cols` columns of B in strips, and where the
+// product goes.
+template <class T>
+struct Sweep {
+  Index depth, cols;
+  const T* strips;
+  Index ldc;
+  bool from_c;
+};
+
+// Rows [0, rows) of A, at most R, times all strips.
+template <class T, int R, int C>
+[[gnu::always_inline]] inline void sweep_panel(const Sweep<T>& s, T* panel, Strided<const T> a,
+                                               T* c, Index rows) {
+  const Strided<const T> packed = pack_panel<T, R>(panel, a, s.depth, rows);
+  for (Index j = 0; j < s.cols; j += C) {
+    const T* strip = s.strips + j * s.depth;
+    if (const Index cols = s.cols - j; cols > C / 2)
+      compute_tile<T, R, C>(s.depth, packed, strip, c + j, s.ldc, rows, std::min<Index>(C, cols),
+                            s.from_c);
+    else
+      compute_tile<T, R, C / 2>(s.depth, packed, strip, c + j, s.ldc, rows, cols, s.from_c);
+  }
 }
 
 // c: the caller's rows, each contiguous.
@@ -128,119 +173,66 @@ template <class T>
   }
 }
 
-template <class T>
-struct Problem {
-  Index m, n, k;
-  Strided<const T> a, b;
-  Strided<T> c;
-  bool add;
-  GemmEpilogue<T> epilogue;
-  bool transposed;  // computes C^T, so rows here are columns of the caller's C
-};
-
-// Equal blocks of at most `limit`, each a multiple of `unit`.
-Index block_size(Index total, Index limit, Index unit) {
-  const Index blocks = (total + limit - 1) / limit;
-  const Index even = (total + blocks - 1) / blocks;
-  return (even + unit - 1) / unit * unit;
-}
-
-// Packed B: for each KC block, all strips of NR columns one after another.
-template <class T, int C>
-void pack_b(const Problem<T>& p, T* packed) {
-  if (p.k == 0) return;
-  const Index strips = (p.n + C - 1) / C;
-  const Index blocks = (p.k + kDepth - 1) / kDepth;
-  parallel_ranges(strips * blocks,
-                  std::max<Index>(1, 32768 / (C * std::clamp<Index>(p.k, 1, kDepth))),
-                  [&](Index begin, Index end) {
-                    simd([&](auto) {
-                      for (Index t = begin; t < end; ++t) {
-                        const Index k0 = t / strips * kDepth, j0 = t % strips * C;
-                        const Index depth = std::min(kDepth, p.k - k0);
-                        pack_strip<T, C>(packed + k0 * strips * C + t % strips * depth * C,
-                                         {p.b.p + k0 * p.b.row + j0 * p.b.col, p.b.row, p.b.col},
-                                         depth, std::min<Index>(C, p.n - j0));
-                      }
-                    });
-                  });
-}
-
 // One block of C: rows [i0,i1), columns [j0,j1).
-template <class T, int R, int C>
-[[gnu::always_inline]] inline void compute_block(const Problem<T>& p, const T* packed, Index i0,
-                                                 Index i1, Index j0, Index j1) {
+template <class T, int kLanes>
+[[gnu::always_inline]] inline void compute_block(const Problem<T>& p, T* strips, Index i0, Index i1,
+                                                 Index j0, Index j1) {
+  constexpr int R = Tile<T, kLanes>::kRows, C = Tile<T, kLanes>::kCols;
   alignas(64) T panel[(kDepth + 64 / sizeof(T)) * R];
-  const Index strips = (p.n + C - 1) / C;
   for (Index k0 = 0; k0 == 0 || k0 < p.k; k0 += kDepth) {  // once even when k is 0: C = 0
     const Index depth = std::min(kDepth, p.k - k0);
-    const bool from_c = p.add || k0 > 0;
-    for (Index i = i0; i < i1; i += R) {
-      const Index rows = std::min<Index>(R, i1 - i);
-      const Strided<const T> a = pack_panel<T, R>(
-          panel, {p.a.p + i * p.a.row + k0 * p.a.col, p.a.row, p.a.col}, depth, rows);
-      for (Index j = j0; j < j1; j += C) {
-        const T* strip = packed + k0 * strips * C + j / C * depth * C;
-        const Strided<T> c = {p.c.p + i * p.c.row + j * p.c.col, p.c.row, p.c.col};
-        const Index cols = std::min<Index>(C, p.n - j);
-        if (rows == R && cols == C && c.col == 1)
-          tile_direct<T, R, C>(depth, a, strip, c, from_c);
-        else
-          tile_copied<T, R, C>(depth, a, strip, c, rows, cols, from_c);
-      }
+    pack_strips<T, C, Tile<T, kLanes>::kVector>(
+        strips, {p.b.p + k0 * p.b.row + j0 * p.b.col, p.b.row, p.b.col}, depth, j1 - j0);
+    const Sweep<T> sweep = {depth, j1 - j0, strips, p.c.row, p.add || k0 > 0};
+    for (Index i = i0, rows; i < i1; i += rows) {
+      const Strided<const T> a = {p.a.p + i * p.a.row + k0 * p.a.col, p.a.row, p.a.col};
+      T* c = p.c.p + i * p.c.row + j0;
+      rows = std::min<Index>(R, i1 - i);
+      if (rows > R / 3 * 2)
+        sweep_panel<T, R, C>(sweep, panel, a, c, rows);
+      else if (rows > R / 3)
+        sweep_panel<T, R / 3 * 2, C>(sweep, panel, a, c, rows);
+      else
+        sweep_panel<T, R / 3, C>(sweep, panel, a, c, rows);
     }
   }
-  const Index rows = i1 - i0, cols = std::min(j1, p.n) - j0;
-  T* block = p.c.p + i0 * p.c.row + j0 * p.c.col;
-  if (p.transposed)
-    apply_epilogue(p.epilogue, block, p.c.col, cols, rows, i0);
-  else
-    apply_epilogue(p.epilogue, block, p.c.row, rows, cols, j0);
+  apply_epilogue(p.epilogue, p.c.p + i0 * p.c.row + j0, p.c.row, i1 - i0, j1 - j0, j0);
 }
 
-// A transposed B costs a transposing copy of all of it. With few rows of A it is cheaper to compute
-// C^T, whose "B" is A^T, and to scatter C. Costs in units of one fma: products, whole strips
-// counted, then 16 per element copied across and 24 per element scattered (measured).
-template <class T, int kLanes>
-bool better_transposed(const Problem<T>& p) {
-  if (p.b.col == 1 || p.b.row != 1) return false;
-  constexpr Index C = Tile<T, kLanes>::kCols;
-  const auto strips = [](Index n) { return (n + C - 1) / C * C; };
-  return strips(p.m) * p.n * p.k + 16 * p.m * p.k + 24 * p.m * p.n <
-         strips(p.n) * p.m * p.k + 16 * p.k * p.n;
+Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+// A multiple of `unit` of which `parts`, the last perhaps shorter, make up the total.
+Index part_size(Index total, Index parts, Index unit) {
+  return ceil_div(ceil_div(total, parts), unit) * unit;
 }
 
-template <class T>
-Problem<T> transpose(const Problem<T>& p) {
-  return {p.n,
-          p.m,
-          p.k,
-          {p.b.p, p.b.col, p.b.row},
-          {p.a.p, p.a.col, p.a.row},
-          {p.c.p, p.c.col, p.c.row},
-          p.add,
-          p.epilogue,
-          true};
+struct Blocks {
+  Index rows, cols;
+};
+
+// Blocks enough for all threads to end together; columns are split first, since every block of rows
+// packs its own copy of B. An element's bits depend on none of this.
+Blocks choose_blocks(Index m, Index n, int row_unit, int col_unit) {
+  const Index wanted = num_threads() > 1 ? 4 * num_threads() : 1;
+  const Index col_parts =
+      std::max(ceil_div(n, kBlockCols), std::min(wanted, ceil_div(n, 2 * col_unit)));
+  const Index row_parts = std::min(ceil_div(wanted, col_parts), ceil_div(m, 4 * row_unit));
+  return {part_size(m, row_parts, row_unit), part_size(n, col_parts, col_unit)};
 }
 
 template <class T, int kLanes>
-void run(const Problem<T>& problem) {
-  const Problem<T> p = better_transposed<T, kLanes>(problem) ? transpose(problem) : problem;
-  constexpr int R = Tile<T, kLanes>::kRows, C = Tile<T, kLanes>::kCols;
-  const Index strips = (p.n + C - 1) / C;
-  const auto memory =
-      pool_allocate(Device::cpu(), static_cast<std::size_t>(strips * C * p.k) * sizeof(T));
-  T* packed = static_cast<T*>(memory.get());
-  pack_b<T, C>(p, packed);
-
-  const Index rows = block_size(p.m, kBlockRows, R), cols = block_size(p.n, kBlockCols, C);
-  const Index row_blocks = (p.m + rows - 1) / rows, col_blocks = (p.n + cols - 1) / cols;
-  parallel_for(row_blocks * col_blocks, [&](Index t) {
-    const Index i0 = t / col_blocks * rows, j0 = t % col_blocks * cols;
+void run(const Problem<T>& p) {
+  const Blocks block = choose_blocks(p.m, p.n, Tile<T, kLanes>::kRows, Tile<T, kLanes>::kCols);
+  const Index col_blocks = ceil_div(p.n, block.cols);
+  parallel_for(ceil_div(p.m, block.rows) * col_blocks, [&](Index t) {
+    const Index i0 = t / col_blocks * block.rows, j0 = t % col_blocks * block.cols;
+    const auto memory = pool_allocate(
+        Device::cpu(), static_cast<std::size_t>(block.cols * std::min(p.k, kDepth)) * sizeof(T));
     simd([&](auto lanes) {
       if constexpr (lanes.value == kLanes)
-        compute_block<T, R, C>(p, packed, i0, std::min(p.m, i0 + rows), j0,
-                               std::min(p.n, j0 + cols));
+        compute_block<T, kLanes>(p, static_cast<T*>(memory.get()), i0,
+                                 std::min(p.m, i0 + block.rows), j0,
+                                 std::min(p.n, j0 + block.cols));
     });
   });
 }
@@ -251,7 +243,7 @@ template <class T>
 void gemm(Index m, Index n, Index k, Strided<const T> a, Strided<const T> b, T* c, Index ldc,
           bool add, const GemmEpilogue<T>& epilogue) {
   if (m == 0 || n == 0) return;
-  const Problem<T> p = {m, n, k, a, b, {c, ldc, 1}, add, epilogue, false};
+  const Problem<T> p = {m, n, k, a, b, {c, ldc, 1}, add, epilogue};
   switch (cpu_isa()) {
     case CpuIsa::avx512:
       return run<T, 16>(p);

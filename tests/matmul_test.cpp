@@ -17,10 +17,12 @@ struct Size {
   std::int64_t m, n, k;
 };
 
-// Below, at and above the register tiles (12 x 32, 6 x 16) and the block limits (120 rows, 256
-// columns, 512 steps), plus the empty and the one-element product.
-const Size kSizes[] = {{1, 1, 1},    {2, 3, 0},     {0, 5, 4},     {12, 32, 31},   {13, 33, 32},
-                       {1, 1000, 7}, {31, 10, 513}, {128, 10, 96}, {121, 257, 33}, {64, 300, 520}};
+// Below, at and above the register tiles (12 x 32, 6 x 16), what is left beside them (1 to 11 rows,
+// 1 to 31 columns) and the block limits (256 columns, 512 steps), plus the empty and the
+// one-element product.
+const Size kSizes[] = {{1, 1, 1},    {2, 3, 0},      {0, 5, 4},     {12, 32, 31},
+                       {13, 33, 32}, {1, 1000, 7},   {31, 10, 513}, {128, 10, 96},
+                       {20, 60, 40}, {121, 257, 33}, {64, 300, 520}};
 const std::pair<Trans, Trans> kTransposes[] = {{Trans::no, Trans::no},
                                                {Trans::no, Trans::yes},
                                                {Trans::yes, Trans::no},
