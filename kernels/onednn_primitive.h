@@ -7,9 +7,9 @@
 
 #include <array>
 #include <cstdint>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <functional>
 #include <memory>
+#include <oneapi/dnnl/dnnl.hpp>
 #include <string_view>
 #include <unordered_map>
 
