@@ -8,11 +8,18 @@
 
 namespace limbeck {
 
+Tensor infer(Module& model, const Tensor& x) {
+  const NoGrad no_grad;
+  const auto parameters = model.parameters();
+  const DType dtype = parameters.empty() ? DType::f32 : parameters.front().value.value().dtype();
+  Context context;
+  return model.forward(Variable(x.to(dtype)), context).value().to(DType::f32);
+}
+
 Tensor predict(Module& model, const Tensor& images, const Preprocess& input, std::int64_t batch) {
   LIMBECK_CHECK(images.rank() == 4 && images.dim(0) >= 1, "predict: images have shape ",
                 images.shape(), "; expected (N,H,W,C) with N >= 1");
   LIMBECK_CHECK(batch >= 1, "predict: batch is ", batch, "; expected at least 1");
-  const NoGrad no_grad;
   const std::int64_t N = images.dim(0);
   std::vector<std::int32_t> rows(static_cast<std::size_t>(N));
   std::iota(rows.begin(), rows.end(), 0);
@@ -24,11 +31,9 @@ Tensor predict(Module& model, const Tensor& images, const Preprocess& input, std
                              images.device());
     gather_images(x, images, index.rows(begin, end),
                   {.scale = input.scale, .shift = input.shift, .stream = {}});
-    Context context;
-    const Variable y = model.forward(Variable(x), context);
-    if (!logits.defined())
-      logits = Tensor::empty({N, y.shape()[1]}, y.value().dtype(), images.device());
-    logits.rows(begin, end).copy_from(y.value());
+    const Tensor y = infer(model, x);
+    if (!logits.defined()) logits = Tensor::empty({N, y.dim(1)}, DType::f32, images.device());
+    logits.rows(begin, end).copy_from(y);
   }
   return logits;
 }

@@ -14,8 +14,13 @@ struct Preprocess {
   double shift = 0;
 };
 
-/// Logits (N,V) of images (N,H,W,C), u8 or f32, on the images' device; in evaluation mode, nothing
-/// recorded. `batch` rows at a time; in MathMode::exact the result does not depend on it. N >= 1.
+/// Logits (N,V) f32 of one batch x f32, in evaluation mode, nothing recorded. A model of another
+/// dtype computes in that one.
+Tensor infer(Module& model, const Tensor& x);
+
+/// Logits (N,V) f32 of images (N,H,W,C), u8 or f32, on the images' device; in evaluation mode,
+/// nothing recorded. `batch` rows at a time; in MathMode::exact the result does not depend on it. N
+/// >= 1.
 Tensor predict(Module& model, const Tensor& images, const Preprocess& input,
                std::int64_t batch = 500);
 

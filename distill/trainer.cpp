@@ -146,11 +146,7 @@ Variable Trainer::loss_of(const Variable& logits, const Tensor& x, const Tensor&
 }
 
 Tensor Trainer::teacher_logits(const Tensor& x, const Tensor& index) {
-  if (!teacher_.logits.defined()) {
-    const NoGrad no_grad;
-    Context context;
-    return teacher_.model->forward(Variable(x), context).value();
-  }
+  if (!teacher_.logits.defined()) return infer(*teacher_.model, x);
   Tensor rows = Tensor::empty({index.dim(0), teacher_.logits.dim(1)}, teacher_.logits.dtype(),
                               index.device());
   gather_rows(rows, teacher_.logits, index);

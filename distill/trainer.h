@@ -40,7 +40,8 @@ struct Recipe {
 };
 
 /// Where soft targets come from: `logits` (N,V) computed before for every row of the train set
-/// (only without jitter), or else `model`, run in evaluation mode on what the student sees.
+/// (only without jitter), or else `model`, run in evaluation mode on what the student sees and in
+/// the dtype of its own parameters.
 struct Teacher {
   Module* model = nullptr;
   Tensor logits = {};

@@ -275,15 +275,15 @@ void kd_loss_tile(const Tile& tile, F* buffer, F* row_loss, T* dstudent, const T
 
   PerLane<F> ce = {};
   LaneSum<F> kl;
-  if (w.loss_ce != F(0))
+  const bool with_ce = w.loss_ce != F(0) && label != nullptr;
+  if (with_ce)
     for (std::int64_t row = 0; row < tile.count; ++row)
       if (label[row] != kIgnoreIndex)
         ce[row] = math::log(r.sum_c[row]) + (r.max_s[row] - a.zs[tile.index(row, label[row])]);
   finish(tile, a, w, r, kl);
   for (std::int64_t row = 0; row < tile.count; ++row) {
     row_loss[row] = w.loss_kd * kl.total[row] + w.loss_ce * ce[row] + r.poison[row];
-    if (w.loss_ce != F(0) && label[row] != kIgnoreIndex)
-      a.zs[tile.index(row, label[row])] -= w.grad_ce;
+    if (with_ce && label[row] != kIgnoreIndex) a.zs[tile.index(row, label[row])] -= w.grad_ce;
   }
   if (dstudent != nullptr) tile.store(dstudent, a.zs);
   for (std::int64_t row = 0; label != nullptr && row < tile.count; ++row) {

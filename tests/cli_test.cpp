@@ -244,6 +244,16 @@ TEST_F(Cli, ATeacherIsLoadedFromItsFile) {
                  "/nowhere/t.safetensors");
 }
 
+TEST_F(Cli, ATeacherMayBeRounded) {
+  ASSERT_EQ(distill("a").code, 0);
+  const Outcome outcome = distill("b", {"--set", "teacher.dtype=bf16"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const json exact = read("a/run.json")["results"], rounded = read("b/run.json")["results"];
+  const std::vector<bool> same = {true, true, false};  // teacher as trained, hard, soft
+  for (std::size_t i = 0; i < same.size(); ++i)
+    EXPECT_EQ(exact[i]["digest"] == rounded[i]["digest"], same[i]) << exact[i]["model"];
+}
+
 TEST_F(Cli, BadInputIsOneLine) {
   expect_refusal(limbeck({}), "A command is required", 2);
   expect_refusal(limbeck({"destill"}), "destill", 2);

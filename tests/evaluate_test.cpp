@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/distill/evaluate.h>
 
+#include <limbeck/nn/model.h>
 #include <limbeck/tests/device_test.h>
 
 namespace limbeck::testing {
@@ -33,6 +34,16 @@ TEST(Predict, PreprocessesAndEvaluatesInOrderWhateverTheBatch) {
   const Preprocess input{.scale = 2, .shift = 1};  // 2 * pixel + 1
   for (const std::int64_t batch : {1, 2, 5, 500})
     expect_close(predict(model, five_images(), input, batch), {1, 0, 3, 0, 5, 0, 7, 0, 9, 0}, 0);
+}
+
+TEST(Infer, ComputesInTheModelsDtypeAndAnswersInF32) {
+  // x = 1 + 2^-9 lies between two bf16 numbers and rounds to 1; the weight is 1.
+  const auto model = build_model({{1}, {{.type = "linear", .name = "", .out = 1}}}, 0, DType::bf16);
+  for (auto& parameter : model->parameters())
+    parameter.value.value().fill(parameter.name == "0.weight" ? 1 : 0);
+  const Tensor y = infer(*model, Tensor::full({1, 1}, 1 + 0x1p-9));
+  EXPECT_EQ(y.dtype(), DType::f32);
+  expect_close(y, {1}, 0);
 }
 
 TEST(Predict, Rejections) {

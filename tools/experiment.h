@@ -29,9 +29,11 @@ struct Reference {
   std::optional<double> best_swept_errors;  ///< those among the swept classes
 };
 
-/// The teacher is trained here (`recipe`) or read from the safetensors file `weights`.
+/// The teacher is trained here (`recipe`) or read from the safetensors file `weights`, in f32; with
+/// another `dtype`, what students learn from is that model rounded to it.
 struct TeacherConfig {
   ModelSpec model;
+  DType dtype = DType::f32;
   std::optional<Recipe> recipe;
   std::string weights;
   Reference reference;
@@ -61,7 +63,7 @@ struct Experiment {
 
 /// Reads a run file. Keys, where [..] may be left out:
 ///   name, data {source, [train_samples, test_samples, seed, scale, shift]}, seeds,
-///   student {model, recipe}, [teacher {model, recipe or weights, [reference]}],
+///   student {model, recipe}, [teacher {model, recipe or weights, [dtype, reference]}],
 ///   [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep, reference]}]],
 ///   [report_every, checkpoint_every]
 ///   recipe {epochs, batch, [accumulate, max_jitter], optimizer {type, lr, weight_decay, ...},

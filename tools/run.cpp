@@ -92,6 +92,7 @@ class Runner {
 
  private:
   void run_teacher(const TeacherConfig& config, std::uint64_t seed);
+  void round_teacher(const ModelSpec& model, DType dtype);
   void run_arm(const Arm& arm, std::uint64_t seed);
   Teacher teacher_for(const Arm& arm);
   void train(const Job& job, Module& model, const TrainSet& data, const Teacher& teacher,
@@ -130,14 +131,22 @@ void Runner::run_teacher(const TeacherConfig& config, std::uint64_t seed) {
     load_weights(*teacher_, files.weights());
     results.push_back(*done);
     teacher_test_logits_ = predict(*teacher_, test_images_, experiment_.data.input);
-    return;
+  } else {
+    Result result;
+    if (config.recipe)
+      train(job, *teacher_, train_, {}, options_of(*config.recipe, seed ^ kTeacherStreams), result);
+    else
+      load_weights(*teacher_, config.weights);
+    finish(job, *teacher_, result);
   }
-  Result result;
-  if (config.recipe)
-    train(job, *teacher_, train_, {}, options_of(*config.recipe, seed ^ kTeacherStreams), result);
-  else
-    load_weights(*teacher_, config.weights);
-  finish(job, *teacher_, result);
+  if (config.dtype != DType::f32) round_teacher(job.model, config.dtype);
+}
+
+void Runner::round_teacher(const ModelSpec& model, DType dtype) {
+  auto rounded = build_model(model, 0, dtype, device_);
+  import_weights(*rounded, export_weights(*teacher_));
+  teacher_ = std::move(rounded);
+  teacher_test_logits_ = predict(*teacher_, test_images_, experiment_.data.input);
 }
 
 void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
