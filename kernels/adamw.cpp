@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/adamw.h>
 
-#include <algorithm>
-#include <vector>
 
 #include <limbeck/core/dispatch.h>
-#include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
+#include <limbeck/kernels/pieces.h>
 
 namespace limbeck {
 namespace {
@@ -70,29 +68,6 @@ void adamw_step(std::span<AdamwParam> params, const AdamwOptions& options) {
 namespace cpu {
 namespace {
 
-constexpr std::int64_t kPiece = 32768;  // elements per task
-
-template <class T>
-struct Piece {
-  T* value;
-  const T* grad;
-  T* moment1;
-  T* moment2;
-  std::int64_t n;
-  T decay;  // what one step leaves of the value: 1 - lr weight_decay
-};
-
-template <class T>
-std::vector<Piece<T>> split(std::span<AdamwParam> params, double lr) {
-  std::vector<Piece<T>> pieces;
-  for (AdamwParam& p : params)
-    for (std::int64_t i = 0, n = p.value.numel(); i < n; i += kPiece)
-      pieces.push_back({p.value.data<T>() + i, p.grad.data<T>() + i, p.moment1.data<T>() + i,
-                        p.moment2.data<T>() + i, std::min(kPiece, n - i),
-                        static_cast<T>(1 - lr * p.weight_decay)});
-  return pieces;
-}
-
 template <class T>
 struct Coefficients {
   T lr, beta1, rest1, beta2, rest2, correction1, correction2, eps;
@@ -111,35 +86,31 @@ struct Coefficients {
 inline float root(float x) { return __builtin_sqrtf(x); }
 inline double root(double x) { return __builtin_sqrt(x); }
 
+// decay: what one step leaves of the value.
 template <class T>
-[[gnu::always_inline]] inline void update(const Piece<T>& p, const Coefficients<T>& c) {
+[[gnu::always_inline]] inline void update(T* value, const T* grad, T* moment1, T* moment2,
+                                          std::int64_t n, T decay, const Coefficients<T>& c) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < p.n; ++i) {
-    const T g = p.grad[i];
-    const T m = c.beta1 * p.moment1[i] + c.rest1 * g;
-    const T v = c.beta2 * p.moment2[i] + c.rest2 * (g * g);
-    p.moment1[i] = m;
-    p.moment2[i] = v;
-    p.value[i] =
-        p.value[i] * p.decay - c.lr * (m / c.correction1) / (root(v / c.correction2) + c.eps);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T g = grad[i];
+    const T m = c.beta1 * moment1[i] + c.rest1 * g;
+    const T v = c.beta2 * moment2[i] + c.rest2 * (g * g);
+    moment1[i] = m;
+    moment2[i] = v;
+    value[i] = value[i] * decay - c.lr * (m / c.correction1) / (root(v / c.correction2) + c.eps);
   }
 }
 
 template <class T>
 void step(std::span<AdamwParam> params, const AdamwOptions& o) {
   const Coefficients<T> coefficients(o);
-  const auto pieces = split<T>(params, o.lr);
-  const auto run = [&](std::int64_t t) {
-    const Piece<T>& piece = pieces[static_cast<std::size_t>(t)];
-    simd([&](auto) { update(piece, coefficients); });
-  };
-  std::int64_t elements = 0;
-  for (const auto& piece : pieces) elements += piece.n;
-  const auto tasks = static_cast<std::int64_t>(pieces.size());
-  if (elements > kPiece)
-    parallel_for(tasks, run);
-  else
-    for (std::int64_t t = 0; t < tasks; ++t) run(t);
+  for_each_piece(params, [&](AdamwParam& p, std::int64_t begin, std::int64_t n) {
+    T *value = p.value.data<T>() + begin, *moment1 = p.moment1.data<T>() + begin,
+      *moment2 = p.moment2.data<T>() + begin;
+    const T* grad = p.grad.data<T>() + begin;
+    const T decay = static_cast<T>(1 - o.lr * p.weight_decay);
+    simd([&](auto) { update(value, grad, moment1, moment2, n, decay, coefficients); });
+  });
 }
 
 }  // namespace

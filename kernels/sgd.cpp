@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/sgd.h>
 
-#include <algorithm>
-#include <vector>
 
 #include <limbeck/core/dispatch.h>
-#include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
+#include <limbeck/kernels/pieces.h>
 
 namespace limbeck {
 namespace {
@@ -56,66 +54,40 @@ void sgd_step(std::span<SgdParam> params, const SgdOptions& options) {
 namespace cpu {
 namespace {
 
-constexpr std::int64_t kPiece = 32768;  // elements per task
-
 template <class T>
-struct Piece {
-  T* value;
-  const T* grad;
-  T* momentum;  // null without momentum
-  std::int64_t n;
-  T weight_decay;
-};
-
-template <class T>
-std::vector<Piece<T>> split(std::span<SgdParam> params, bool has_momentum) {
-  std::vector<Piece<T>> pieces;
-  for (SgdParam& p : params)
-    for (std::int64_t i = 0, n = p.value.numel(); i < n; i += kPiece)
-      pieces.push_back({p.value.data<T>() + i, p.grad.data<T>() + i,
-                        has_momentum ? p.momentum.data<T>() + i : nullptr, std::min(kPiece, n - i),
-                        static_cast<T>(p.weight_decay)});
-  return pieces;
+[[gnu::always_inline]] inline void update(T* value, const T* grad, std::int64_t n, T lr,
+                                          T weight_decay) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) value[i] -= lr * (grad[i] + weight_decay * value[i]);
 }
 
 template <class T>
-[[gnu::always_inline]] inline void update(const Piece<T>& p, T lr) {
+[[gnu::always_inline]] inline void update(T* value, const T* grad, T* buffer, std::int64_t n, T lr,
+                                          T weight_decay, T momentum, bool nesterov) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < p.n; ++i)
-    p.value[i] -= lr * (p.grad[i] + p.weight_decay * p.value[i]);
-}
-
-template <class T>
-[[gnu::always_inline]] inline void update(const Piece<T>& p, T lr, T momentum, bool nesterov) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < p.n; ++i) {
-    const T g = p.grad[i] + p.weight_decay * p.value[i];
-    const T m = momentum * p.momentum[i] + g;
-    p.momentum[i] = m;
-    p.value[i] -= lr * (nesterov ? g + momentum * m : m);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T g = grad[i] + weight_decay * value[i];
+    const T m = momentum * buffer[i] + g;
+    buffer[i] = m;
+    value[i] -= lr * (nesterov ? g + momentum * m : m);
   }
 }
 
 template <class T>
 void step(std::span<SgdParam> params, const SgdOptions& o) {
   const T lr = static_cast<T>(o.lr), momentum = static_cast<T>(o.momentum);
-  const auto pieces = split<T>(params, o.momentum > 0);
-  const auto run = [&](std::int64_t t) {
-    const Piece<T>& piece = pieces[static_cast<std::size_t>(t)];
+  for_each_piece(params, [&](SgdParam& p, std::int64_t begin, std::int64_t n) {
+    T* value = p.value.data<T>() + begin;
+    const T* grad = p.grad.data<T>() + begin;
+    T* buffer = o.momentum > 0 ? p.momentum.data<T>() + begin : nullptr;
+    const T decay = static_cast<T>(p.weight_decay);
     simd([&](auto) {
-      if (piece.momentum == nullptr)
-        update(piece, lr);
+      if (buffer == nullptr)
+        update(value, grad, n, lr, decay);
       else
-        update(piece, lr, momentum, o.nesterov);
+        update(value, grad, buffer, n, lr, decay, momentum, o.nesterov);
     });
-  };
-  std::int64_t elements = 0;
-  for (const auto& piece : pieces) elements += piece.n;
-  const auto tasks = static_cast<std::int64_t>(pieces.size());
-  if (elements > kPiece)
-    parallel_for(tasks, run);
-  else
-    for (std::int64_t t = 0; t < tasks; ++t) run(t);
+  });
 }
 
 }  // namespace

@@ -8,7 +8,9 @@ namespace {
 
 AdamwParam random_param(std::int64_t n, DType dtype, Device device, double weight_decay,
                         std::uint64_t seed) {
-  const auto put = [&](std::vector<double> v) { return Tensor::from(v, {n}).to(dtype).to(device); };
+  const auto put = [&](const std::vector<double>& v) {
+    return Tensor::from(v, {n}).to(dtype).to(device);
+  };
   std::vector<double> moment2 = random_values(n, 1, seed + 3);
   for (double& v : moment2) v *= v;
   return {put(random_values(n, 1, seed)), put(random_values(n, 1, seed + 1)),

@@ -57,8 +57,10 @@ TEST(BiasSweep, NoGridPointIsBetter) {
   EXPECT_EQ(sweep.as_is.all, errors_with_offset(z, y, V, 0));
   EXPECT_EQ(sweep.best.all, errors_with_offset(z, y, V, sweep.offset));
   EXPECT_LT(sweep.offset, 0);
-  for (double offset = -12; offset <= 12; offset += 0.01)
+  for (int i = -1200; i <= 1200; ++i) {
+    const double offset = 0.01 * i;
     ASSERT_LE(sweep.best.all, errors_with_offset(z, y, V, offset)) << offset;
+  }
 }
 
 TEST(BiasSweep, Rejects) {

@@ -80,7 +80,7 @@ TEST_F(Cli, DistillLeavesATableAndARunFolder) {
   const json run = read("out/run.json");
   EXPECT_EQ(run["status"], "finished");
   EXPECT_EQ(run["config"], json::parse(kRunFile));
-  EXPECT_EQ(run["seeds"], json({0}));
+  EXPECT_EQ(run["seeds"], json::array({0}));
   EXPECT_EQ(run["machine"]["math"], "exact");
   EXPECT_EQ(run["data"]["train"].get<std::string>().size(), 32u);
   ASSERT_EQ(run["results"].size(), 3u);
