@@ -129,13 +129,19 @@ LIMBECK_HD ReducedTurn reduced_turn(float u) {
 
 }  // namespace detail
 
-/// e^x within 1.1 ulp; results below 2^-126 are 0.
-LIMBECK_HD float exp(float x) {
+/// exp(x) for x <= 88.7, in fewer operations; not for NaN.
+LIMBECK_HD float exp_of_moderate(float x) {
   const detail::ReducedExp e = detail::reduced_exp(x);
-  // Adds n to the exponent field; as unsigned, because n is meaningless for a large or NaN x.
+  // Adds n to the exponent field; as unsigned, because n is meaningless for a very low x.
   const std::uint32_t scaled = static_cast<std::uint32_t>(detail::as_int(1.0f + e.expm1)) +
                                (static_cast<std::uint32_t>(e.n) << 23);
-  const float y = x < -0x1.5d589ep+6f ? 0.0f : detail::as_float(static_cast<std::int32_t>(scaled));
+  return x < -0x1.5d589ep+6f ? 0.0f : detail::as_float(static_cast<std::int32_t>(scaled));
+}
+LIMBECK_HD double exp_of_moderate(double x) { return std::exp(x); }
+
+/// e^x within 1.1 ulp; results below 2^-126 are 0.
+LIMBECK_HD float exp(float x) {
+  const float y = exp_of_moderate(x);
   const float overflow = x + detail::kInf;  // infinite, or NaN for a NaN
   return x <= 0x1.62e42ep+6f ? y : overflow;
 }
@@ -150,6 +156,16 @@ LIMBECK_HD float expm1(float x) {
   return 2.0f * fma(e.expm1, half_scale, half_scale - 0.5f);
 }
 LIMBECK_HD double expm1(double x) { return std::expm1(x); }
+
+/// expm1(x) for x <= 80, in fewer operations; not for NaN.
+LIMBECK_HD float expm1_of_moderate(float x) {
+  const detail::ReducedExp e = detail::reduced_exp(x > -30.0f ? x : -30.0f);
+  // 2^n; as unsigned, because n is meaningless for what is not moderate.
+  const float scale =
+      detail::as_float(static_cast<std::int32_t>((static_cast<std::uint32_t>(e.n) + 127u) << 23));
+  return fma(e.expm1, scale, scale - 1.0f);
+}
+LIMBECK_HD double expm1_of_moderate(double x) { return std::expm1(x); }
 
 /// Natural logarithm within 1 ulp; -inf at 0, NaN below.
 LIMBECK_HD float log(float x) {

@@ -20,6 +20,7 @@ inline constexpr std::int64_t kShortRow = 64;
 
 /// Steps summed plainly before a LaneSum takes them: bounds the error of any length by a few ulp.
 inline constexpr std::int64_t kBlockSteps = 16;
+inline constexpr std::int64_t kBlockElements = kBlockSteps * kLanes;
 
 /// 16 compensated (Kahan) sums.
 template <class F>
@@ -51,20 +52,21 @@ struct RowTile {
   /// Calls body(begin, end) for blocks of elements of kBlockSteps steps.
   template <class Body>
   void for_each_block(Body body) const {
-    constexpr std::int64_t kBlock = kBlockSteps * kLanes;
-    for (std::int64_t i = 0; i < size(); i += kBlock)
-      body(i, i + kBlock < size() ? i + kBlock : size());
+    for (std::int64_t i = 0; i < size(); i += kBlockElements)
+      body(i, i + kBlockElements < size() ? i + kBlockElements : size());
   }
   std::int64_t index(std::int64_t row, std::int64_t v) const {
     return kLong ? v : v * kLanes + row;
   }
 
-  /// tile = rows at x as F; a long row is padded with `pad`.
+  /// tile = rows at x as F; a long row is padded with `pad`, and only its elements from `first` on
+  /// are loaded.
   template <class F, class T>
-  void load(F* tile, const T* x, F pad = std::numeric_limits<F>::lowest()) const {
+  void load(F* tile, const T* x, F pad = std::numeric_limits<F>::lowest(),
+            std::int64_t first = 0) const {
     if constexpr (kLong) {
 #pragma omp simd
-      for (std::int64_t v = 0; v < V; ++v) tile[v] = static_cast<F>(x[v]);
+      for (std::int64_t v = first; v < V; ++v) tile[v] = static_cast<F>(x[v]);
       for (std::int64_t v = V; v < size(); ++v) tile[v] = pad;
     } else {
       for (int lane = 0; lane < kLanes; ++lane) {
@@ -130,15 +132,23 @@ struct RowTile {
   template <class F>
   static void sum_lanes(F (&x)[kLanes]) {
     if constexpr (kLong) {
-      for (int half = kLanes / 2; half >= 1; half /= 2)
+#pragma GCC unroll 4
+      for (int half = kLanes / 2; half >= 1; half /= 2) {
+#pragma omp simd
         for (int lane = 0; lane < half; ++lane) x[lane] += x[lane + half];
+      }
       for (int lane = 1; lane < kLanes; ++lane) x[lane] = x[0];
     }
   }
   template <class F>
   static void max_lanes(F (&x)[kLanes]) {
     if constexpr (kLong) {
-      for (int lane = 1; lane < kLanes; ++lane) x[0] = x[lane] > x[0] ? x[lane] : x[0];
+#pragma GCC unroll 4
+      for (int half = kLanes / 2; half >= 1; half /= 2) {
+#pragma omp simd
+        for (int lane = 0; lane < half; ++lane)
+          x[lane] = x[lane + half] > x[lane] ? x[lane + half] : x[lane];
+      }
       for (int lane = 1; lane < kLanes; ++lane) x[lane] = x[0];
     }
   }

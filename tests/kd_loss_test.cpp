@@ -135,6 +135,16 @@ TEST_P(KdLossTest, CloseModelsAtHighTemperature) {
     }
 }
 
+TEST_P(KdLossTest, CloseModelsWithLogitsFarApart) {
+  // zt - zs is 100 and a little: rounded to the ulp of 100, the little would lose its digits.
+  for (std::int64_t V : {10, 1000}) {
+    const auto zs = random_values(5 * V, 1, 1), little = random_values(5 * V, 1e-3, 2);
+    std::vector<double> zt;
+    for (std::size_t i = 0; i < zs.size(); ++i) zt.push_back(zs[i] + little[i] + 100);
+    compare(make(zs, {5, V}), make(zt, {5, V}), options(4, 1, 0));
+  }
+}
+
 TEST_P(KdLossTest, EqualModelsGiveExactlyZero) {
   for (double scale : {1.0, 1e4})
     for (double tau : {0.5, 1.0, 7.0, 1000.0})
