@@ -6,8 +6,49 @@
 // Rules the emulation enforces, some stricter than the hardware: all threads of a block reach the
 // same sync_block (none returns before it); warp functions are called by every lane in `mask`, with
 // the same mask, from the same line, so a block that uses kFullMask is a multiple of kWarp wide; a
-// shuffle's source lane is in the mask; shared memory is written before it is read.
+// shuffle's source lane is in the mask; shared memory is written before it is read; all threads of
+// a cluster or grid reach the same sync_cluster or sync_grid.
 #pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <limbeck/core/error.h>
+
+namespace limbeck::gpu {
+
+inline constexpr unsigned kFullMask = 0xffffffffu;
+inline constexpr int kWarp = 32;
+/// What every device that has clusters can run as one.
+inline constexpr unsigned kMaxCluster = 8;
+
+/// 16 bytes moved by one instruction.
+struct alignas(16) Pack16 {
+  std::uint32_t word[4];
+};
+
+// What one lane holds of the matrices of `mma`, two 16-bit elements to a word, the first one in the
+// lower half. With g = lane / 4 and t = lane % 4:
+struct FragmentA {  ///< of A (16 x 16): pair[i] is row g + i % 2 * 8, columns 2t + i / 2 * 8 and
+                    ///< next
+  std::uint32_t pair[4];
+};
+struct FragmentB {  ///< of B (16 x 8): pair[i] is rows 2t + i * 8 and next, column g
+  std::uint32_t pair[2];
+};
+struct FragmentC {  ///< of C (16 x 8): value[i] is row g + i / 2 * 8, column 2t + i % 2
+  float value[4];
+};
+
+/// Internal: refuses a launch that has more or less than whole clusters.
+inline void check_cluster(const char* kernel, unsigned cluster, unsigned grid) {
+  if (cluster == 0 || cluster > kMaxCluster || grid % cluster != 0)
+    throw CudaError(limbeck::detail::concat("kernel '", kernel, "': clusters of ", cluster,
+                                            " blocks in a grid ", grid,
+                                            " wide; expected 1 to 8, a divisor of the width"));
+}
+
+}  // namespace limbeck::gpu
 
 #ifdef LIMBECK_SIMT
 #include <limbeck/tests/simt/device.h>
@@ -15,7 +56,6 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdint>
 #include <utility>
 
 #include <limbeck/core/backend.h>
@@ -37,24 +77,59 @@
 
 namespace limbeck::gpu {
 
-inline constexpr unsigned kFullMask = 0xffffffffu;
-inline constexpr int kWarp = 32;
-
 /// How to launch: on the current device's compute stream.
 struct Launch {
   const char* name;
   dim3 grid;
   dim3 block;
   std::size_t dynamic_shared = 0;
+  unsigned cluster = 1;      ///< blocks, next to each other along x, that form a cluster
+  bool cooperative = false;  ///< all blocks run at once, so that sync_grid works
 };
 
-/// Launches kernel(args...) and throws CudaError if the launch is refused.
+/// The current device's, 90 for 9.0.
+inline int compute_capability() {
+  int device = 0, major = 0, minor = 0;
+  LIMBECK_CUDA_CHECK(cudaGetDevice(&device));
+  LIMBECK_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  LIMBECK_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  return 10 * major + minor;
+}
+
+/// Internal: looks at the code the device would run: a kernel compiled for less than 9.0 knows no
+/// clusters.
+inline void check_knows_clusters(const Launch& config, const void* kernel) {
+  cudaFuncAttributes code{};
+  LIMBECK_CUDA_CHECK(cudaFuncGetAttributes(&code, kernel));
+  if (code.ptxVersion < 90)
+    throw CudaError(limbeck::detail::concat(
+        "kernel '", config.name, "': clusters of ", config.cluster,
+        " blocks need compute capability 9.0; this kernel was compiled for ", code.ptxVersion / 10,
+        ".", code.ptxVersion % 10));
+}
+
+/// Launches kernel(args...) and throws CudaError if the launch is refused. A cluster has 1 to 8
+/// blocks and divides the grid's width; more than one needs sm_90, in code and device.
 template <class... Params, class... Args>
 void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
   if (config.dynamic_shared > 48 * 1024)
     LIMBECK_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                             static_cast<int>(config.dynamic_shared)));
+  check_cluster(config.name, config.cluster, config.grid.x);
+  cudaLaunchAttribute attributes[2]{};
+  unsigned count = 0;
+  if (config.cluster > 1) {
+    check_knows_clusters(config, reinterpret_cast<const void*>(kernel));
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count++].val.clusterDim = {config.cluster, 1, 1};
+  }
+  if (config.cooperative) {
+    attributes[count].id = cudaLaunchAttributeCooperative;
+    attributes[count++].val.cooperative = 1;
+  }
   cudaLaunchConfig_t cuda_config{};
+  cuda_config.attrs = attributes;
+  cuda_config.numAttrs = count;
   cuda_config.gridDim = config.grid;
   cuda_config.blockDim = config.block;
   cuda_config.dynamicSmemBytes = config.dynamic_shared;
@@ -68,6 +143,12 @@ LIMBECK_DEVICE void sync_block() { __syncthreads(); }
 LIMBECK_DEVICE void sync_warp(unsigned mask = kFullMask) { __syncwarp(mask); }
 LIMBECK_DEVICE unsigned ballot(bool predicate, unsigned mask = kFullMask) {
   return __ballot_sync(mask, predicate);
+}
+LIMBECK_DEVICE bool any(bool predicate, unsigned mask = kFullMask) {
+  return __any_sync(mask, predicate);
+}
+LIMBECK_DEVICE bool all(bool predicate, unsigned mask = kFullMask) {
+  return __all_sync(mask, predicate);
 }
 /// T is a 4 or 8 byte number. A shuffle_down past lane 31 leaves the value as it is.
 template <class T>
@@ -83,12 +164,15 @@ LIMBECK_DEVICE T shuffle_down(T value, int delta, unsigned mask = kFullMask) {
   return __shfl_down_sync(mask, value, delta);
 }
 LIMBECK_DEVICE void thread_fence() { __threadfence(); }
+/// Atomics return what was there before.
 LIMBECK_DEVICE unsigned atomic_add(unsigned* p, unsigned value) { return atomicAdd(p, value); }
+LIMBECK_DEVICE unsigned atomic_max(unsigned* p, unsigned value) { return atomicMax(p, value); }
+/// Writes `value` where `expected` is.
+LIMBECK_DEVICE unsigned atomic_cas(unsigned* p, unsigned expected, unsigned value) {
+  return atomicCAS(p, expected, value);
+}
 
-/// 16 bytes moved by one instruction; p must be 16-byte aligned.
-struct alignas(16) Pack16 {
-  std::uint32_t word[4];
-};
+/// p must be 16-byte aligned.
 LIMBECK_DEVICE Pack16 load16(const void* p) {
   const uint4 v = *static_cast<const uint4*>(p);
   return {{v.x, v.y, v.z, v.w}};
@@ -98,5 +182,7 @@ LIMBECK_DEVICE void store16(void* p, const Pack16& v) {
 }
 
 }  // namespace limbeck::gpu
+
+#include <limbeck/core/gpu_ptx.h>
 
 #endif  // LIMBECK_SIMT

@@ -2,6 +2,7 @@
 // The vocabulary of core/gpu.h on the host: what a kernel says, handed to the emulated GPU.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
@@ -10,6 +11,7 @@
 
 #include <limbeck/core/backend.h>
 #include <limbeck/core/error.h>
+#include <limbeck/core/half.h>
 #include <limbeck/tests/simt/runtime.h>
 
 #define LIMBECK_KERNEL void
@@ -27,11 +29,10 @@
 
 namespace limbeck::gpu {
 
-inline constexpr unsigned kFullMask = 0xffffffffu;
-inline constexpr int kWarp = 32;
-
 using simt::Launch;
 using simt::Site;
+
+inline int compute_capability() { return simt::kComputeCapability; }
 
 template <class... Params, class... Args>
 void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
@@ -54,7 +55,13 @@ LIMBECK_DEVICE void sync_warp(unsigned mask = kFullMask, Site site = Site::curre
 }
 LIMBECK_DEVICE unsigned ballot(bool predicate, unsigned mask = kFullMask,
                                Site site = Site::current()) {
-  return simt::ballot(predicate, mask, site);
+  return simt::ballot("ballot", predicate, mask, site);
+}
+LIMBECK_DEVICE bool any(bool predicate, unsigned mask = kFullMask, Site site = Site::current()) {
+  return simt::ballot("any", predicate, mask, site) != 0;
+}
+LIMBECK_DEVICE bool all(bool predicate, unsigned mask = kFullMask, Site site = Site::current()) {
+  return simt::ballot("all", predicate, mask, site) == mask;
 }
 template <class T>
 LIMBECK_DEVICE T shuffle(T value, int lane, unsigned mask = kFullMask,
@@ -83,10 +90,13 @@ LIMBECK_DEVICE void thread_fence() { simt::thread_fence(); }
 LIMBECK_DEVICE unsigned atomic_add(unsigned* p, unsigned value) {
   return simt::atomic_add(p, value);
 }
+LIMBECK_DEVICE unsigned atomic_max(unsigned* p, unsigned value) {
+  return simt::atomic_max(p, value);
+}
+LIMBECK_DEVICE unsigned atomic_cas(unsigned* p, unsigned expected, unsigned value) {
+  return simt::atomic_cas(p, expected, value);
+}
 
-struct alignas(16) Pack16 {
-  std::uint32_t word[4];
-};
 LIMBECK_DEVICE Pack16 load16(const void* p, Site site = Site::current()) {
   Pack16 v;
   simt::load16(&v, p, site);
@@ -94,6 +104,45 @@ LIMBECK_DEVICE Pack16 load16(const void* p, Site site = Site::current()) {
 }
 LIMBECK_DEVICE void store16(void* p, const Pack16& v, Site site = Site::current()) {
   simt::store16(p, &v, site);
+}
+
+template <int kBytes>
+LIMBECK_DEVICE void copy_async(void* to, const void* from, int valid = kBytes,
+                               Site site = Site::current()) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16, "cp.async copies 4, 8 or 16 bytes");
+  simt::copy_async(to, from, kBytes, valid, site);
+}
+LIMBECK_DEVICE void commit_copies() { simt::commit_copies(); }
+template <int kPending>
+LIMBECK_DEVICE void wait_copies() {
+  static_assert(kPending >= 0);
+  simt::wait_copies(kPending);
+}
+
+LIMBECK_DEVICE FragmentA load_matrices(const void* row, Site site = Site::current()) {
+  FragmentA f;
+  simt::load_matrices(f.pair, row, false, site);
+  return f;
+}
+LIMBECK_DEVICE FragmentA load_matrices_transposed(const void* row, Site site = Site::current()) {
+  FragmentA f;
+  simt::load_matrices(f.pair, row, true, site);
+  return f;
+}
+template <class T>
+LIMBECK_DEVICE void mma(FragmentC& c, const FragmentA& a, const FragmentB& b,
+                        Site site = Site::current()) {
+  static_assert(std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>);
+  const auto to_float = [](std::uint16_t bits) -> float { return std::bit_cast<T>(bits); };
+  simt::mma(c.value, a.pair, b.pair, to_float, site);
+}
+
+LIMBECK_DEVICE unsigned cluster_size() { return simt::cluster_size(); }
+LIMBECK_DEVICE unsigned cluster_rank() { return simt::cluster_rank(); }
+LIMBECK_DEVICE void sync_cluster(Site site = Site::current()) { simt::sync_cluster(site); }
+template <class T>
+LIMBECK_DEVICE T* map_shared(T* p, unsigned rank, Site site = Site::current()) {
+  return static_cast<T*>(simt::map_shared(p, rank, site));
 }
 
 }  // namespace limbeck::gpu

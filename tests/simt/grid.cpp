@@ -6,9 +6,10 @@
 #include <map>
 #include <mutex>
 
-#include <limbeck/core/error.h>
+#include <limbeck/core/gpu.h>
 #include <limbeck/tests/simt/memory.h>
 #include <limbeck/tests/simt/observer.h>
+#include <limbeck/tests/simt/sanitizer.h>
 
 namespace limbeck::simt {
 
@@ -34,6 +35,11 @@ void check(const Launch& launch) {
         " bytes of dynamic shared memory; expected at least one block of 1 to 1024 threads and at "
         "most ",
         kMaxShared, " bytes"));
+  gpu::check_cluster(launch.name, launch.cluster, g.x);
+  if (launch.cooperative && volume(g) > max_grid(launch))
+    throw CudaError(limbeck::detail::concat("kernel '", launch.name, "': a cooperative launch of ",
+                                            volume(g), " blocks; expected at most ",
+                                            max_grid(launch), ", which run at once"));
 }
 
 void run_thread() {
@@ -70,16 +76,34 @@ void start(Block& block, std::uint64_t index) {
   block.index = index;
   block.position = position_of(index, grid.launch->grid);
   block.exited = 0;
-  block.at_barrier = 0;
+  block.barrier = {};
+  block.mapped.reset();
   block.warps.assign((block.threads.size() + 31) / 32, {});
   for (unsigned i = 0; i < block.threads.size(); ++i) {
     Thread& t = block.threads[i];
     t.block = &block;
     t.index = i;
     t.position = position_of(i, grid.launch->block);
+    t.copies.clear();
+    t.copy_groups = 0;
     block.warp_of(t).live |= 1u << t.lane();
   }
   wake(block.threads, [](const Thread&) { return true; });
+}
+
+void start(Cluster& cluster, std::uint64_t index) {
+  cluster.barrier = {};
+  cluster.meetings = 0;
+  cluster.active = true;
+  for (Block& block : cluster.blocks) start(block, index++);
+}
+
+void clear(Cluster& cluster) {
+  for (Block& block : cluster.blocks) {
+    for (SharedArray& a : block.shared) sanitizer::allow(a.begin, a.bytes);
+    block.shared.clear();
+  }
+  cluster.active = false;
 }
 
 std::string deadlock() {
@@ -97,15 +121,10 @@ std::string deadlock() {
   return text;
 }
 
-void finish(Block& block) {
-  if (observer) observer->block_finished(block);
-  block.shared.clear();
-}
-
-/// Hands out block numbers in the schedule's order.
-class BlockQueue {
+/// Hands out cluster numbers in the schedule's order.
+class ClusterQueue {
  public:
-  explicit BlockQueue(std::uint64_t count)
+  explicit ClusterQueue(std::uint64_t count)
       : count_(count), span_(std::bit_ceil(count)), flip_(grid.order->next_flip() & (span_ - 1)) {}
   bool take(std::uint64_t& index) {
     while (next_ < span_) {
@@ -119,33 +138,43 @@ class BlockQueue {
   std::uint64_t count_, span_, flip_, next_ = 0;
 };
 
-void run_blocks(BlockQueue queue) {
-  std::size_t active = 0;
-  for (Block& block : grid.blocks) {
-    std::uint64_t index;
-    if (!queue.take(index)) break;
-    start(block, index);
-    ++active;
-  }
-  while (active > 0) {
+/// Gives a free place to the next cluster; false when there is none.
+bool start_next(Cluster& place, ClusterQueue& queue) {
+  std::uint64_t index;
+  if (!queue.take(index)) return false;
+  start(place, index * place.blocks.size());
+  return true;
+}
+
+void run_clusters(ClusterQueue queue) {
+  for (Cluster& place : grid.clusters) start_next(place, queue);
+  while (std::ranges::any_of(grid.clusters, &Cluster::active)) {
     yield();
     if (!grid.failure.empty()) return;
-    const auto done = std::find_if(grid.blocks.begin(), grid.blocks.end(), [](const Block& b) {
-      return !b.warps.empty() && b.exited == b.threads.size();
-    });
-    if (done == grid.blocks.end()) {
+    const auto done =
+        std::ranges::find_if(grid.clusters, [](const Cluster& c) { return c.active && c.done(); });
+    if (done == grid.clusters.end()) {
       grid.failure = deadlock();
       return;
     }
-    finish(*done);
-    std::uint64_t index;
-    if (queue.take(index)) {
-      start(*done, index);
-    } else {
-      done->warps.clear();  // its place stays empty
-      --active;
-    }
+    clear(*done);
+    start_next(*done, queue);
   }
+}
+
+/// Places for the clusters that run at once.
+void prepare_places(std::size_t clusters, std::size_t block_size) {
+  const std::size_t size = grid.launch->cluster;
+  prepare_threads(clusters * size * block_size);
+  grid.clusters = std::vector<Cluster>(clusters);
+  grid.blocks = std::vector<Block>(clusters * size);
+  grid.barrier = {};
+  for (std::size_t i = 0; i < grid.blocks.size(); ++i) {
+    grid.blocks[i].threads = std::span(grid.threads).subspan(i * block_size, block_size);
+    grid.blocks[i].cluster = &grid.clusters[i / size];
+  }
+  for (std::size_t i = 0; i < clusters; ++i)
+    grid.clusters[i].blocks = std::span(grid.blocks).subspan(i * size, size);
 }
 
 }  // namespace
@@ -155,23 +184,24 @@ void run(const Launch& launch, const Kernel& kernel) {
   std::lock_guard lock(mutex);
   check(launch);
   const DeviceMemoryAccess access;
-  const std::size_t block_size = volume(launch.block), block_count = volume(launch.grid);
+  const std::size_t block_size = volume(launch.block);
+  const std::size_t clusters = volume(launch.grid) / launch.cluster;
   grid.launch = &launch;
   grid.kernel = &kernel;
-  grid.order.emplace(schedule(), block_size);
+  grid.order.emplace(schedule(), launch.cluster * block_size, launch.cooperative ? clusters : 1);
   blockDim = launch.block;
   gridDim = launch.grid;
-  const std::size_t resident = std::min(grid.order->resident_blocks(), block_count);
-  prepare_threads(resident * block_size);
-  grid.blocks = std::vector<Block>(resident);
-  for (std::size_t i = 0; i < resident; ++i)
-    grid.blocks[i].threads = std::span(grid.threads).subspan(i * block_size, block_size);
+  prepare_places(std::min(grid.order->resident(), clusters), block_size);
   if (observer) observer->begin_launch(kernel);
-  run_blocks(BlockQueue(block_count));
-  std::for_each(grid.blocks.begin(), grid.blocks.end(), finish);
+  run_clusters(ClusterQueue(clusters));
+  std::ranges::for_each(grid.clusters, clear);
   if (grid.failure.empty()) grid.failure = find_overrun();
   if (!grid.failure.empty())
     throw CudaError("kernel '" + std::string(launch.name) + "': " + grid.failure);
+}
+
+unsigned max_grid(const Launch& launch) {
+  return static_cast<unsigned>(kMaxThreads / volume(launch.block));
 }
 
 Thread& self() {
@@ -219,6 +249,10 @@ std::string describe(const Thread& thread) {
 std::string describe(const Site& site) {
   const std::string file = site.file_name();
   return limbeck::detail::concat(file.substr(file.rfind('/') + 1), ":", site.line());
+}
+
+bool same_site(const Site& a, const Site& b) {
+  return a.line() == b.line() && a.file_name() == b.file_name();
 }
 
 std::string describe(const Wait& wait) {

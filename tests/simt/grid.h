@@ -17,6 +17,7 @@
 namespace limbeck::simt {
 
 struct Block;
+struct Cluster;
 
 /// Shared memory of one block, sm_90.
 inline constexpr std::size_t kMaxShared = 227 * 1024;
@@ -31,6 +32,16 @@ struct Wait {
   void* argument = nullptr;  // what the lane brings to a warp function
 };
 
+/// A copy_async whose thread has not waited for it yet.
+struct Copy {
+  void* to;
+  const void* from;
+  std::size_t bytes, valid;
+  unsigned group;  // how many commit_copies came before
+  bool arrived;
+  const void* pc;  // of the call
+};
+
 struct Thread {
   Fiber fiber;
   Block* block = nullptr;
@@ -38,6 +49,8 @@ struct Thread {
   uint3 position;
   State state = State::exited;
   Wait wait;
+  std::vector<Copy> copies;
+  unsigned copy_groups = 0;  // committed
 
   int lane() const { return static_cast<int>(index % 32); }
 };
@@ -51,26 +64,50 @@ struct Warp {
 struct SharedArray {
   const void* key;
   const char* name;
-  std::size_t bytes;
+  std::size_t bytes, alignment;
   std::unique_ptr<char[]> memory;
   char* begin;
 };
 
+/// Where the threads of a block, a cluster or the grid wait for each other.
+struct Barrier {
+  unsigned arrived = 0;
+  const Thread* first = nullptr;
+};
+
+/// Another block has the address of something in this one's shared memory.
+struct Mapping {
+  const Thread* by;
+  Site site;
+  unsigned meetings;  // the cluster's, when it asked
+};
+
 struct Block {
+  Cluster* cluster = nullptr;
   std::uint64_t index = 0;  // within the grid
   uint3 position;
   std::span<Thread> threads;
   std::vector<Warp> warps;
   std::vector<SharedArray> shared;
   unsigned exited = 0;
-  unsigned at_barrier = 0;
-  const Thread* first_at_barrier = nullptr;
+  Barrier barrier;
+  std::optional<Mapping> mapped;  // the last time
 
+  bool done() const { return exited == threads.size(); }
   Warp& warp_of(const Thread& t) { return warps[t.index / 32]; }
   std::span<Thread> lanes_of(const Thread& t) {
     const std::size_t begin = t.index / 32 * 32;
     return threads.subspan(begin, std::min<std::size_t>(32, threads.size() - begin));
   }
+};
+
+struct Cluster {
+  std::span<Block> blocks;
+  Barrier barrier;
+  unsigned meetings = 0;  // sync_clusters passed
+  bool active = false;
+
+  bool done() const { return std::ranges::all_of(blocks, &Block::done); }
 };
 
 /// The state of the running launch; one at a time.
@@ -79,7 +116,9 @@ struct Grid {
   const Kernel* kernel = nullptr;
   std::optional<Order> order;
   std::vector<Thread> threads;  // of all resident blocks
-  std::vector<Block> blocks;    // the resident ones
+  std::vector<Block> blocks;    // the resident ones, by clusters
+  std::vector<Cluster> clusters;
+  Barrier barrier;
   Fiber host;
   Thread* running = nullptr;  // nullptr while the host runs
   bool in_runtime = false;    // the running thread executes the emulation's code, not the kernel's
@@ -106,11 +145,19 @@ void switch_to_host();
 template <class Chosen>
 void wake(std::span<Thread> threads, Chosen chosen);
 
+/// The variable of `block` that p lies in, or nullptr.
+const SharedArray* find_shared(const Block& block, const void* p);
+/// Fails unless the `bytes` at p lie in one shared variable of the running thread's block.
+void check_shared(const char* name, const void* p, std::size_t bytes, const Site& site);
+/// The block's last thread has left.
+void finish(Block& block);
+
 /// `kernel 'x' block (1,0,0) thread (5,0,0)`.
 std::string describe(const Thread& thread);
 std::string describe(const uint3& position);
 std::string describe(const Site& site);  ///< `relu.cu:12`
 std::string describe(const Wait& wait);  ///< `ballot(mask 0x1) at relu.cu:12`
+bool same_site(const Site& a, const Site& b);
 
 /// What a thread does when its kernel returns: leaves its block, which others may still wait in.
 void exit_thread();

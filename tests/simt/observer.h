@@ -6,7 +6,11 @@
 
 namespace limbeck::simt {
 
-enum class Access : std::uint8_t { read, write, atomic };
+/// A copy_async writes its target from its start to its end, when the thread has waited for it.
+enum class Access : std::uint8_t { read, write, atomic, copy_start, copy_end };
+
+/// Whose barrier.
+enum class Scope : std::uint8_t { one_block, one_cluster, whole_grid };
 
 class Observer {
  public:
@@ -14,7 +18,8 @@ class Observer {
   virtual void begin_launch(const Kernel& kernel) = 0;
   /// The running thread is about to touch [p, p + bytes); `pc` is where the kernel does.
   virtual void access(const void* p, std::size_t bytes, Access kind, const void* pc) = 0;
-  virtual void block_synchronised(const Block& block) = 0;
+  /// All threads of `blocks` have met.
+  virtual void synchronised(std::span<const Block> blocks, Scope scope) = 0;
   virtual void warp_synchronised(const Thread& thread, unsigned mask) = 0;
   virtual void fenced(const Thread& thread) = 0;
   virtual void block_finished(const Block& block) = 0;  ///< before its shared memory goes

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The race checker: finds, in one run under one schedule, accesses that nothing orders, reads of
 // shared memory nobody wrote, and addresses a kernel must not touch. Order comes from the program
-// within a thread, barriers within a block, sync_warp within a warp, and from thread_fence followed
-// by an atomic between blocks; shuffles and ballots order no memory.
+// within a thread, barriers within a block, a cluster or the grid, sync_warp within a warp, and
+// from thread_fence followed by an atomic between blocks; shuffles and ballots order no memory. The
+// target of a copy_async belongs to nobody until its thread has waited for it.
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -48,6 +49,7 @@ struct BlockHistory {
   std::map<unsigned, WarpClocks> warps;
   std::map<unsigned, std::uint32_t> fence_epochs;  // by thread
   std::map<std::uint32_t, Acquire> acquired;       // by block
+  std::uint32_t cluster_epoch = 0;                 // began with the last sync_cluster
 };
 
 class RaceChecker final : public Observer {
@@ -57,6 +59,7 @@ class RaceChecker final : public Observer {
     shadow_.clear();
     blocks_.clear();
     released_.clear();
+    grid_epoch_ = 0;
     device_ = {};
     last_block_ = nullptr;
   }
@@ -65,7 +68,7 @@ class RaceChecker final : public Observer {
     const Thread& me = self();
     if (is_private(me, p, bytes)) return;
     const auto address = reinterpret_cast<std::uintptr_t>(p);
-    const bool shared = find_shared(*me.block, address) != nullptr;
+    const bool shared = find_in_cluster(me, p) != nullptr;
     if (!shared && !on_device(p, bytes)) {
       if (kind == Access::read && is_constant(p)) return;
       report(kind, pc,
@@ -74,14 +77,23 @@ class RaceChecker final : public Observer {
     const Record now = record(me, kind, pc);
     if (kind == Access::atomic && !shared) exchange(address, now);
     shadow_.visit(address, bytes, [&](Cell& cell) {
-      if (shared && kind != Access::write && !cell.write.exists())
+      if (shared && (kind == Access::read || kind == Access::atomic) && !cell.write.exists())
         report(kind, pc, concat(name(address), ", which no thread of the block has written"));
-      check(cell, now, kind, address);
+      if (kind != Access::copy_end) check(cell, now, kind, address);
       update(cell, now, kind);
     });
   }
 
-  void block_synchronised(const Block& block) override { ++history(block).epoch; }
+  // The blocks go on in an epoch that is later than any of theirs.
+  void synchronised(std::span<const Block> blocks, Scope scope) override {
+    std::uint32_t epoch = 0;
+    for (const Block& block : blocks) epoch = std::max(epoch, history(block).epoch + 1);
+    for (const Block& block : blocks) {
+      history(block).epoch = epoch;
+      if (scope == Scope::one_cluster) history(block).cluster_epoch = epoch;
+    }
+    if (scope == Scope::whole_grid) grid_epoch_ = epoch;
+  }
 
   void warp_synchronised(const Thread& thread, unsigned mask) override {
     WarpClocks& warp = history(*thread.block).warps[thread.index / 32];
@@ -118,9 +130,11 @@ class RaceChecker final : public Observer {
            Allocation{arguments, kernel_->params_bytes}.contains(p, bytes);
   }
 
-  static const SharedArray* find_shared(const Block& block, std::uintptr_t address) {
-    for (const SharedArray& a : block.shared)
-      if (address - reinterpret_cast<std::uintptr_t>(a.begin) < a.bytes) return &a;
+  static const SharedArray* find_in_cluster(const Thread& me, const void* p) {
+    if (const SharedArray* a = find_shared(*me.block, p)) return a;
+    for (const Block& block : me.block->cluster->blocks)
+      if (!block.done())
+        if (const SharedArray* a = find_shared(block, p)) return a;
     return nullptr;
   }
 
@@ -145,6 +159,7 @@ class RaceChecker final : public Observer {
     r.thread = static_cast<std::uint16_t>(me.index);
     r.clock = block.warps[me.index / 32].clock[me.lane()];
     r.atomic = kind == Access::atomic;
+    r.copying = kind == Access::copy_start;
     r.pc = pc;
     return r;
   }
@@ -172,6 +187,9 @@ class RaceChecker final : public Observer {
       return before.thread / 32 == now.thread / 32 &&
              here.warps[now.thread / 32].seen[now.thread % 32][before.thread % 32] >= before.clock;
     }
+    if (before.epoch < grid_epoch_) return true;
+    const std::uint32_t size = grid.launch->cluster;
+    if (before.block / size == now.block / size && before.epoch < here.cluster_epoch) return true;
     const auto found = here.acquired.find(before.block);
     if (found == here.acquired.end()) return false;
     const auto& [release, epoch, thread] = found->second;
@@ -179,6 +197,10 @@ class RaceChecker final : public Observer {
   }
 
   void check(const Cell& cell, const Record& now, Access kind, std::uintptr_t address) {
+    if (cell.write.copying)
+      report(kind, now.pc,
+             concat(name(address), ", where the copy_async of thread ", cell.write.thread, " at ",
+                    source_line(cell.write.pc), " is still under way"));
     const auto against = [&](const Record& before, const char* did) {
       if (!before.exists() || (before.atomic && now.atomic) || ordered(before, now)) return;
       report(kind, now.pc,
@@ -201,7 +223,7 @@ class RaceChecker final : public Observer {
   }
 
   std::string name(std::uintptr_t address) {
-    if (const SharedArray* a = find_shared(*self().block, address))
+    if (const SharedArray* a = find_in_cluster(self(), reinterpret_cast<const void*>(address)))
       return concat("byte ", address - reinterpret_cast<std::uintptr_t>(a->begin), " of shared '",
                     a->name, "'");
     return concat("byte ", address - reinterpret_cast<std::uintptr_t>(device_.begin),
@@ -209,7 +231,7 @@ class RaceChecker final : public Observer {
   }
 
   [[noreturn]] static void report(Access kind, const void* pc, const std::string& what) {
-    constexpr const char* kVerbs[] = {"reads ", "writes ", "updates "};
+    constexpr const char* kVerbs[] = {"reads ", "writes ", "updates ", "copies to "};
     abandon(concat(" at ", source_line(pc), ": ", kVerbs[static_cast<int>(kind)], what));
   }
 
@@ -217,7 +239,8 @@ class RaceChecker final : public Observer {
   Shadow shadow_;
   std::unordered_map<std::uint64_t, BlockHistory> blocks_;
   std::unordered_map<std::uintptr_t, std::map<std::uint32_t, Release>> released_;
-  Allocation device_;  // touched last
+  std::uint32_t grid_epoch_ = 0;  // began with the last sync_grid
+  Allocation device_;             // touched last
   std::uint64_t last_block_index_ = 0;
   BlockHistory* last_block_ = nullptr;
 };

@@ -31,6 +31,8 @@ struct Launch {
   dim3 grid;
   dim3 block;
   std::size_t dynamic_shared = 0;
+  unsigned cluster = 1;
+  bool cooperative = false;
 };
 
 /// A kernel with its arguments: `call(params)` is one thread's work.
@@ -48,21 +50,51 @@ void run(const Launch& launch, const Kernel& kernel);
 [[noreturn]] void fail(const std::string& where, const std::string& message);
 [[noreturn]] void fail(const Site& site, const std::string& message);
 
-/// Every thread of the block must arrive here, from the same line, and none may have exited.
+/// Every thread of the block, the cluster or the grid must arrive here, from the same line, and
+/// none may have exited. A grid can only meet in a cooperative launch.
 void sync_block(const Site& site);
+void sync_cluster(const Site& site);
+void sync_grid(const Site& site);
+
+/// The emulated GPU: 8 multiprocessors of sm_90 that run 2048 threads each.
+inline constexpr int kComputeCapability = 90;
+inline constexpr unsigned kMaxThreads = 8 * 2048;
+/// Blocks a cooperative launch may have.
+unsigned max_grid(const Launch& launch);
 
 /// The lanes in `mask` meet; each must call with the same mask and from the same line, and none of
 /// them may have exited or lie beyond the block.
 void sync_warp(unsigned mask, const Site& site);
-unsigned ballot(bool predicate, unsigned mask, const Site& site);
+/// The lanes that say true; `name` is the vote's.
+unsigned ballot(const char* name, bool predicate, unsigned mask, const Site& site);
 /// Replaces the `bytes` bytes at `value` by those of lane `source`, which must be in `mask`.
 void shuffle(const char* name, void* value, std::size_t bytes, int source, unsigned mask,
              const Site& site);
 /// The running thread's lane in its warp.
 int lane();
 
+/// The rows of core/gpu_ptx.h's load_matrices, checked to be shared memory and aligned.
+void load_matrices(std::uint32_t* pair, const void* row, bool transposed, const Site& site);
+/// c += a * b with core/gpu.h's fragments, added in double and rounded once; `to_float` converts an
+/// element.
+void mma(float* c, const std::uint32_t* a, const std::uint32_t* b, float (*to_float)(std::uint16_t),
+         const Site& site);
+
+/// A copy whose bytes arrive at once or when the thread waits for them, as the schedule says; until
+/// then the target holds 0xFF.
+void copy_async(void* to, const void* from, std::size_t bytes, int valid, const Site& site);
+void commit_copies();
+void wait_copies(unsigned pending);
+
+unsigned cluster_size();
+unsigned cluster_rank();
+/// Fails before the first sync_cluster. A block must not end before a sync_cluster follows.
+void* map_shared(const void* p, unsigned rank, const Site& site);
+
 void thread_fence();
 unsigned atomic_add(unsigned* p, unsigned value);
+unsigned atomic_max(unsigned* p, unsigned value);
+unsigned atomic_cas(unsigned* p, unsigned expected, unsigned value);
 /// 16 bytes in one access; fails when `p` is not 16-byte aligned.
 void load16(void* to, const void* p, const Site& site);
 void store16(void* p, const void* from, const Site& site);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/tests/simt/schedule.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <utility>
@@ -21,14 +22,14 @@ int& current() {
 void set_schedule(int index) { current() = index; }
 int schedule() { return current(); }
 
-Order::Order(int index, std::size_t block_size)
+Order::Order(int index, std::size_t cluster_size, std::size_t resident)
     : pick_(index < 2        ? Pick::oldest
             : index % 2 == 0 ? Pick::newest
                              : Pick::any),
       state_(0x9e3779b97f4a7c15u * (static_cast<std::uint64_t>(index) + 1)),
       fixed_flip_(index == 1 ? ~std::uint64_t{0} : 0),
-      resident_(index < 2 ? 1 : 1 + static_cast<std::size_t>(index) % 3),
-      ring_(std::bit_ceil(block_size * resident_)),
+      resident_(std::max(resident, index < 2 ? 1 : 1 + static_cast<std::size_t>(index) % 3)),
+      ring_(std::bit_ceil(cluster_size * resident_)),
       mask_(ring_.size() - 1) {}
 
 std::uint64_t Order::random() {  // xorshift64*
@@ -39,6 +40,8 @@ std::uint64_t Order::random() {  // xorshift64*
 }
 
 std::uint64_t Order::next_flip() { return pick_ == Pick::oldest ? fixed_flip_ : random(); }
+
+bool Order::later() { return (pick_ == Pick::oldest ? fixed_flip_ : random()) % 2 == 0; }
 
 Thread* Order::pop() {
   if (count_ == 0) return nullptr;

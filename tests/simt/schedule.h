@@ -23,10 +23,13 @@ struct Thread;
 /// Internal: the order of one launch.
 class Order {
  public:
-  Order(int index, std::size_t block_size);
+  /// Of a launch whose clusters have `cluster_size` threads and run at least `resident` at a time.
+  Order(int index, std::size_t cluster_size, std::size_t resident);
 
-  /// Blocks that run interleaved.
-  std::size_t resident_blocks() const { return resident_; }
+  /// Clusters that run interleaved.
+  std::size_t resident() const { return resident_; }
+  /// Whether what may happen at once or later happens later.
+  bool later();
   /// A number whose bits flip the index of what starts or wakes together: i-th is item i ^ flip.
   std::uint64_t next_flip();
 

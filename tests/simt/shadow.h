@@ -19,6 +19,7 @@ struct Record {
   std::uint32_t clock = 0;  // sync_warps its lane had passed
   std::uint16_t thread = 0;
   bool atomic = false;
+  bool copying = false;  // a copy_async nobody has waited for
   const void* pc = nullptr;
 
   bool exists() const { return block != kNone; }

@@ -1,12 +1,15 @@
 # The emulated GPU: what takes the place of core/backend.cu and of the CUDA libraries.
 set(LIMBECK_SIMT_SOURCES
+  tests/simt/async_copy.cpp
   tests/simt/backend.cpp
+  tests/simt/barrier.cpp
   tests/simt/fiber.cpp
   tests/simt/grid.cpp
+  tests/simt/matrix.cpp
   tests/simt/memory.cpp
-  tests/simt/rendezvous.cpp
   tests/simt/schedule.cpp
-  tests/simt/shared.cpp)
+  tests/simt/shared.cpp
+  tests/simt/warp.cpp)
 set(LIMBECK_SIMT_LIBRARIES tests/simt/cublas.cpp tests/simt/cudnn.cpp)
 set(LIMBECK_SIMT_FLAGS -Wno-unknown-pragmas)  # for kernels
 set(LIMBECK_SIMT_TESTS simt simt_misuse)

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal, nvcc's side of core/gpu.h: what CUDA C++ has no plain word for. Every function compiles
+// for every architecture; what it does where the instruction is missing stands beside it.
+#pragma once
+
+#include <limbeck/core/gpu.h>
+#include <limbeck/core/half.h>
+
+namespace limbeck::gpu {
+LIMBECK_DEVICE unsigned shared_address(const void* p) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(p));
+}
+
+// --- asynchronous copies (sm_80; below it they are done when copy_async returns) -----------------
+
+/// Starts a copy of kBytes (4, 8 or 16) from global to shared memory. The first `valid` bytes are
+/// read and the others become zero; with 0 `from` is not read at all. Both addresses are aligned to
+/// kBytes. Until the thread has waited for the copy, nobody touches the target or writes the
+/// source; after that it is the thread's own write, which others see behind a sync_block.
+template <int kBytes>
+LIMBECK_DEVICE void copy_async(void* to, const void* from, int valid = kBytes) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16, "cp.async copies 4, 8 or 16 bytes");
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  const unsigned target = shared_address(to);
+  const std::size_t source = __cvta_generic_to_global(from);
+  if constexpr (kBytes == 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source),
+                 "r"(valid)
+                 : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(target), "l"(source),
+                 "n"(kBytes), "r"(valid)
+                 : "memory");
+#else
+  for (int i = 0; i < kBytes; ++i)
+    static_cast<char*>(to)[i] = i < valid ? static_cast<const char*>(from)[i] : char{0};
+#endif
+}
+
+/// Closes the group of the thread's copies since its last commit_copies; it may be empty.
+LIMBECK_DEVICE void commit_copies() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+/// Waits until at most kPending of the thread's groups, the newest, are under way.
+template <int kPending>
+LIMBECK_DEVICE void wait_copies() {
+  static_assert(kPending >= 0);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+#endif
+}
+
+// --- matrix products by a whole warp -------------------------------------------------------------
+
+/// Four 8 x 8 matrices of 16-bit elements from shared memory (ldmatrix.x4). Lane l gives the
+/// 16-byte aligned address of row l % 8 of matrix l / 8, and gets of each matrix i, in pair[i], row
+/// l / 4, columns 2 * (l % 4) and next: an A fragment, when the matrices are its quarters in the
+/// order upper left, lower left, upper right, lower right; or two of B from its transpose.
+LIMBECK_DEVICE FragmentA load_matrices(const void* row) {
+  FragmentA f;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(f.pair[0]), "=r"(f.pair[1]), "=r"(f.pair[2]), "=r"(f.pair[3])
+               : "r"(shared_address(row))
+               : "memory");
+  return f;
+}
+
+/// The same of the transposed matrices: lane l gets column l / 4, rows 2 * (l % 4) and next.
+LIMBECK_DEVICE FragmentA load_matrices_transposed(const void* row) {
+  FragmentA f;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(f.pair[0]), "=r"(f.pair[1]), "=r"(f.pair[2]), "=r"(f.pair[3])
+               : "r"(shared_address(row))
+               : "memory");
+  return f;
+}
+
+/// C += A * B by one warp, 16 x 8 x 16, elements of A and B of type T (BFloat16 or Float16). In
+/// which order and with what rounding the products are added is the device's own. Traps below
+/// sm_80, which has no such instruction: launchers ask compute_capability() first.
+template <class T>
+LIMBECK_DEVICE void mma(FragmentC& c, const FragmentA& a, const FragmentB& b) {
+  static_assert(std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+#define LIMBECK_MMA(type)                                                                        \
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                            \
+               ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"            \
+               : "+f"(c.value[0]), "+f"(c.value[1]), "+f"(c.value[2]), "+f"(c.value[3])          \
+               : "r"(a.pair[0]), "r"(a.pair[1]), "r"(a.pair[2]), "r"(a.pair[3]), "r"(b.pair[0]), \
+                 "r"(b.pair[1]))
+  if constexpr (std::is_same_v<T, BFloat16>)
+    LIMBECK_MMA("bf16");
+  else
+    LIMBECK_MMA("f16");
+#undef LIMBECK_MMA
+#else
+  __trap();
+#endif
+}
+
+// --- clusters (sm_90; below it every block is a cluster of its own) ------------------------------
+
+LIMBECK_DEVICE unsigned cluster_size() {
+  unsigned size = 1;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm("mov.u32 %0, %%cluster_nctaid.x;" : "=r"(size));
+#endif
+  return size;
+}
+
+/// The block's number in its cluster.
+LIMBECK_DEVICE unsigned cluster_rank() {
+  unsigned rank = 0;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+  return rank;
+}
+
+/// All threads of the cluster meet; what any of them wrote before, all see after.
+LIMBECK_DEVICE void sync_cluster() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#else
+  __syncthreads();
+#endif
+}
+
+/// Where block `rank` of the cluster has what is at `p`, in shared memory, in this block. A first
+/// sync_cluster comes before (the other block may not have started), and one comes after the last
+/// use of the address (the other block may be gone).
+template <class T>
+LIMBECK_DEVICE T* map_shared(T* p, [[maybe_unused]] unsigned rank) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  std::uint64_t mapped;
+  asm("mapa.u64 %0, %1, %2;" : "=l"(mapped) : "l"(p), "r"(rank));
+  return reinterpret_cast<T*>(mapped);
+#else
+  return p;
+#endif
+}
+
+}  // namespace limbeck::gpu

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// The device language against CUDA's documentation: the same kernels run on a real GPU and on the
+// emulated one, and what they give is computed here a second time, from the text of the CUDA
+// programming guide and the PTX ISA. So the two agree where this test passes on both.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include <limbeck/core/gpu_grid.h>
+#include <limbeck/core/half.h>
+#include <limbeck/core/tensor.h>
+#include <limbeck/tests/device_test.h>
+
+namespace limbeck {
+namespace {
+
+using gpu::kWarp;
+
+/// Skips where there is no GPU to compare with, or one older than `capability`.
+class ConformanceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (cuda_device_count() == 0) GTEST_SKIP() << "no GPU";
+  }
+  static bool older_than(int capability) { return gpu::compute_capability() < capability; }
+
+  static Tensor ints(std::int64_t n, int value = -1) {
+    return Tensor::full({n}, value, DType::i32, Device::cuda());
+  }
+  template <class T>
+  static Tensor on_device(const std::vector<T>& values) {
+    return Tensor::from(values, {static_cast<std::int64_t>(values.size())}, Device::cuda());
+  }
+};
+
+std::uint32_t* words(const Tensor& t) {
+  return static_cast<std::uint32_t*>(const_cast<void*>(t.raw()));
+}
+
+// --- warp functions ------------------------------------------------------------------------------
+
+LIMBECK_KERNEL warp_functions_kernel(int* out) {
+  const int t = static_cast<int>(threadIdx.x), lane = t % kWarp;
+  int* row = out + t;
+  const int n = static_cast<int>(blockDim.x);
+  row[0 * n] = gpu::shuffle(t, 7);
+  row[1 * n] = gpu::shuffle(t, lane + 30);  // taken modulo 32
+  row[2 * n] = gpu::shuffle_xor(t, 5);
+  row[3 * n] = gpu::shuffle_down(t, 3);
+  row[4 * n] = static_cast<int>(gpu::ballot(lane % 3 == 0));
+  row[5 * n] = gpu::any(t == 4);
+  row[6 * n] = gpu::all(t < 32);
+  const unsigned half = lane < 16 ? 0x0000ffffu : 0xffff0000u;
+  if (lane < 16) {
+    row[7 * n] = static_cast<int>(gpu::ballot(lane % 2 == 0, half));
+    row[8 * n] = gpu::shuffle_xor(t, 15, half);
+    row[9 * n] = gpu::all(true, half);
+  } else {
+    row[7 * n] = static_cast<int>(gpu::ballot(lane % 4 == 0, half));
+    row[8 * n] = gpu::shuffle_down(t, 1, half);
+    row[9 * n] = gpu::any(false, half);
+  }
+}
+
+TEST_F(ConformanceTest, WarpFunctions) {
+  const int n = 64;
+  Tensor out = ints(10 * n);
+  gpu::launch({"warp_functions", 1, n}, warp_functions_kernel, out.data<int>());
+  const std::vector<int> v = out.to_vector<int>();
+  for (int t = 0; t < n; ++t) {
+    const int lane = t % 32, warp = t - lane;
+    const int expected[] = {warp + 7,
+                            warp + (lane + 30) % 32,
+                            warp + (lane ^ 5),
+                            lane + 3 < 32 ? t + 3 : t,
+                            0x49249249,
+                            warp == 0,
+                            warp == 0,
+                            lane < 16 ? 0x5555 : 0x11110000,
+                            lane < 16 ? t ^ 15 : (lane < 31 ? t + 1 : t),
+                            lane < 16};
+    for (int i = 0; i < 10; ++i)
+      EXPECT_EQ(v[static_cast<std::size_t>(i * n + t)], expected[i]) << "row " << i << " of " << t;
+  }
+}
+
+LIMBECK_KERNEL atomics_kernel(unsigned* counters) {
+  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+  gpu::atomic_add(&counters[0], i);
+  gpu::atomic_max(&counters[1], i ^ 0x80000000u);
+  gpu::atomic_cas(&counters[2], 17, 18);
+  if (gpu::atomic_cas(&counters[3], 5, 6) == 5) gpu::atomic_add(&counters[4], 1);
+}
+
+TEST_F(ConformanceTest, Atomics) {
+  Tensor counters = on_device<int>({0, 0, 1, 5, 0});
+  gpu::launch({"atomics", 4, 128}, atomics_kernel, words(counters));
+  EXPECT_EQ(counters.to_vector<int>(),
+            (std::vector<int>{511 * 512 / 2, static_cast<int>(0x800001ffu), 1, 6, 1}));
+}
+
+// --- asynchronous copies -------------------------------------------------------------------------
+
+/// Thread i copies i % (kBytes + 1) valid bytes; two groups are under way at a time.
+template <int kBytes>
+LIMBECK_KERNEL copies_kernel(unsigned char* out, const unsigned char* in) {
+  LIMBECK_SHARED_ALIGNED(16, unsigned char, stage, [2][32][kBytes]);
+  const int lane = static_cast<int>(threadIdx.x);
+  const auto start = [&](int round) {
+    gpu::copy_async<kBytes>(&stage[round % 2][lane][0], in + (round * 32 + lane) * kBytes,
+                            (lane + round) % (kBytes + 1));
+    gpu::commit_copies();
+  };
+  start(0);
+  for (int round = 0; round < 4; ++round) {
+    if (round + 1 < 4)
+      start(round + 1);
+    else
+      gpu::commit_copies();
+    gpu::wait_copies<1>();
+    gpu::sync_block();
+    for (int i = 0; i < kBytes; ++i)  // another thread's
+      out[(round * 32 + lane) * kBytes + i] = stage[round % 2][31 - lane][i];
+    gpu::sync_block();
+  }
+}
+
+template <int kBytes>
+void expect_copies() {
+  std::vector<std::uint8_t> values(4 * 32 * kBytes);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<std::uint8_t>(i % 251 + 1);
+  const Tensor in =
+      Tensor::from(values, {static_cast<std::int64_t>(values.size())}, Device::cuda());
+  Tensor out = Tensor::zeros(in.shape(), DType::u8, Device::cuda());
+  gpu::launch({"copies", 1, 32}, copies_kernel<kBytes>, out.data<std::uint8_t>(),
+              in.data<std::uint8_t>());
+  const std::vector<std::uint8_t> v = out.to_vector<std::uint8_t>();
+  for (int round = 0; round < 4; ++round)
+    for (int lane = 0; lane < 32; ++lane)
+      for (int i = 0; i < kBytes; ++i) {
+        const int from = 31 - lane;
+        const auto at = [&](int l) {
+          return static_cast<std::size_t>((round * 32 + l) * kBytes + i);
+        };
+        EXPECT_EQ(v[at(lane)], i < (from + round) % (kBytes + 1) ? values[at(from)] : 0);
+      }
+}
+
+TEST_F(ConformanceTest, AsynchronousCopiesFillWithZeros) {
+  expect_copies<4>();
+  expect_copies<8>();
+  expect_copies<16>();
+}
+
+// --- matrices ------------------------------------------------------------------------------------
+
+/// Element (r, c) of matrix m is 100 m + 10 r + c; its rows lie 48 bytes apart, matrices 3 1 0 2.
+LIMBECK_KERNEL load_matrices_kernel(std::uint32_t* out) {
+  LIMBECK_SHARED_ALIGNED(16, std::uint16_t, tile, [4][8][24]);
+  const int lane = static_cast<int>(threadIdx.x);
+  const int order[4] = {3, 1, 0, 2};
+  for (int c = 0; c < 8; ++c)
+    tile[order[lane / 8]][lane % 8][c] =
+        static_cast<std::uint16_t>(100 * (lane / 8) + 10 * (lane % 8) + c);
+  gpu::sync_block();
+  const std::uint16_t* row = &tile[order[lane / 8]][lane % 8][0];
+  const gpu::FragmentA plain = gpu::load_matrices(row);
+  const gpu::FragmentA transposed = gpu::load_matrices_transposed(row);
+  for (int i = 0; i < 4; ++i) {
+    out[8 * lane + i] = plain.pair[i];
+    out[8 * lane + 4 + i] = transposed.pair[i];
+  }
+}
+
+TEST_F(ConformanceTest, LoadMatrices) {
+  Tensor out = ints(8 * 32);
+  gpu::launch({"load_matrices", 1, 32}, load_matrices_kernel, words(out));
+  const std::vector<int> v = out.to_vector<int>();
+  for (int lane = 0; lane < 32; ++lane)
+    for (int m = 0; m < 4; ++m) {
+      // PTX ISA, ldmatrix: thread 4 r + c / 2 receives elements c and c + 1 of row r.
+      const int r = lane / 4, c = lane % 4 * 2;
+      const auto plain = static_cast<std::size_t>(8 * lane + m);
+      EXPECT_EQ(v[plain], 100 * m + 10 * r + c + ((100 * m + 10 * r + c + 1) << 16));
+      EXPECT_EQ(v[plain + 4], 100 * m + 10 * c + r + ((100 * m + 10 * (c + 1) + r) << 16));
+    }
+}
+
+template <class T>
+LIMBECK_KERNEL fragments_kernel(float* c, const std::uint32_t* a, const std::uint32_t* b) {
+  const unsigned lane = threadIdx.x;
+  gpu::FragmentA fa;
+  gpu::FragmentB fb;
+  gpu::FragmentC fc;
+  for (int i = 0; i < 4; ++i) fa.pair[i] = a[4 * lane + i];
+  for (int i = 0; i < 2; ++i) fb.pair[i] = b[2 * lane + i];
+  for (int i = 0; i < 4; ++i) fc.value[i] = c[4 * lane + i];
+  gpu::mma<T>(fc, fa, fb);
+  for (int i = 0; i < 4; ++i) c[4 * lane + i] = fc.value[i];
+}
+
+/// Small integers, so that every sum is exact in any order.
+std::vector<double> small_integers(std::int64_t n, std::uint64_t seed) {
+  std::vector<double> v = testing::random_values(n, 8, seed);
+  for (double& x : v) x = std::floor(x);
+  return v;
+}
+
+/// The 16-bit patterns of `values`, two to a word.
+template <class T>
+std::vector<int> pairs(const std::vector<double>& values) {
+  std::vector<int> words(values.size() / 2);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    words[i / 2] |= T(static_cast<float>(values[i])).bits << 16 * (i % 2);
+  return words;
+}
+
+/// What mma.m16n8k16 makes of fragments: per lane 8 elements of A, 4 of B and 4 of C, in the PTX
+/// ISA's words a0..a7, b0..b3, c0..c3.
+std::vector<float> expected_fragments(const std::vector<double>& a, const std::vector<double>& b,
+                                      const std::vector<double>& c) {
+  double A[16][16], B[16][8];
+  std::vector<float> d(32 * 4);
+  const auto for_each = [](int elements, auto visit) {
+    for (int lane = 0; lane < 32; ++lane)
+      for (int i = 0; i < elements; ++i)
+        visit(static_cast<std::size_t>(elements * lane + i), i, lane >> 2, lane % 4);
+  };
+  for_each(8, [&](std::size_t at, int i, int group, int thread) {
+    const int row = (0 <= i && i < 2) || (4 <= i && i < 6) ? group : group + 8;
+    const int col = i < 4 ? thread * 2 + (i & 1) : thread * 2 + (i & 1) + 8;
+    A[row][col] = a[at];
+  });
+  for_each(4, [&](std::size_t at, int i, int group, int thread) {
+    const int row = i < 2 ? thread * 2 + (i & 1) : thread * 2 + (i & 1) + 8;
+    B[row][group] = b[at];
+  });
+  for_each(4, [&](std::size_t at, int i, int group, int thread) {
+    const int row = i < 2 ? group : group + 8, col = thread * 2 + (i & 1);
+    double sum = c[at];
+    for (int k = 0; k < 16; ++k) sum += A[row][k] * B[k][col];
+    d[at] = static_cast<float>(sum);
+  });
+  return d;
+}
+
+template <class T>
+void expect_fragments() {
+  const auto a = small_integers(32 * 8, 1), b = small_integers(32 * 4, 2),
+             c = small_integers(32 * 4, 3);
+  const Tensor a_words = Tensor::from(pairs<T>(a), {32 * 4}, Device::cuda());
+  const Tensor b_words = Tensor::from(pairs<T>(b), {32 * 2}, Device::cuda());
+  Tensor out = Tensor::from(c, {32 * 4}).to(DType::f32).to(Device::cuda());
+  gpu::launch({"fragments", 1, 32}, fragments_kernel<T>, out.data<float>(), words(a_words),
+              words(b_words));
+  EXPECT_EQ(out.to_vector<float>(), expected_fragments(a, b, c));
+}
+
+TEST_F(ConformanceTest, MatrixFragments) {
+  if (older_than(80)) GTEST_SKIP() << "mma needs sm_80";
+  expect_fragments<BFloat16>();
+  expect_fragments<Float16>();
+}
+
+/// (16, 8) = (16, 16) * (16, 8), all row-major: as kernels do it, by way of shared memory.
+LIMBECK_KERNEL small_product_kernel(float* c, const BFloat16* a, const BFloat16* b) {
+  LIMBECK_SHARED_ALIGNED(16, BFloat16, ta, [16][16]);
+  LIMBECK_SHARED_ALIGNED(16, BFloat16, tb, [16][8]);
+  const int lane = static_cast<int>(threadIdx.x);
+  gpu::copy_async<16>(&ta[lane / 2][lane % 2 * 8], a + 8 * lane);
+  if (lane < 16) gpu::copy_async<16>(&tb[lane][0], b + 8 * lane);
+  gpu::commit_copies();
+  gpu::wait_copies<0>();
+  gpu::sync_block();
+  const gpu::FragmentA fa = gpu::load_matrices(&ta[lane % 16][lane / 16 * 8]);
+  const gpu::FragmentA both = gpu::load_matrices_transposed(&tb[lane % 16][0]);
+  gpu::FragmentC fc{};
+  gpu::mma<BFloat16>(fc, fa, {{both.pair[0], both.pair[1]}});
+  for (int i = 0; i < 4; ++i) c[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = fc.value[i];
+}
+
+TEST_F(ConformanceTest, ProductByWayOfSharedMemory) {
+  if (older_than(80)) GTEST_SKIP() << "mma needs sm_80";
+  const auto a = small_integers(16 * 16, 4), b = small_integers(16 * 8, 5);
+  const Tensor ta = Tensor::from(a, {16, 16}).to(DType::bf16).to(Device::cuda());
+  const Tensor tb = Tensor::from(b, {16, 8}).to(DType::bf16).to(Device::cuda());
+  Tensor out = Tensor::zeros({16, 8}, DType::f32, Device::cuda());
+  gpu::launch({"small_product", 1, 32}, small_product_kernel, out.data<float>(),
+              ta.data<BFloat16>(), tb.data<BFloat16>());
+  std::vector<double> expected(16 * 8);
+  for (std::size_t i = 0; i < 16; ++i)
+    for (std::size_t j = 0; j < 8; ++j)
+      for (std::size_t k = 0; k < 16; ++k) expected[8 * i + j] += a[16 * i + k] * b[8 * k + j];
+  testing::expect_close(out, expected, 0);
+}
+
+// --- clusters and grids --------------------------------------------------------------------------
+
+/// Each block reads a number of every block of its cluster, and leaves one in the next one's
+/// memory.
+LIMBECK_KERNEL cluster_kernel(int* out) {
+  LIMBECK_SHARED(int, mine, [32]);
+  LIMBECK_SHARED(int, inbox, [32]);
+  const int t = static_cast<int>(threadIdx.x), block = static_cast<int>(blockIdx.x);
+  const unsigned rank = gpu::cluster_rank(), size = gpu::cluster_size();
+  mine[t] = 100 * block + t;
+  gpu::sync_cluster();
+  int sum = 0;
+  for (unsigned r = 0; r < size; ++r) sum += gpu::map_shared(&mine[0], r)[31 - t];
+  gpu::map_shared(&inbox[t], (rank + 1) % size)[0] = block;
+  gpu::sync_cluster();
+  int* row = out + 4 * (32 * block + t);
+  row[0] = static_cast<int>(rank);
+  row[1] = static_cast<int>(size);
+  row[2] = sum;
+  row[3] = inbox[t];
+}
+
+void expect_clusters(int size) {
+  const int blocks = 16;
+  Tensor out = Tensor::full({4 * 32 * blocks}, -1, DType::i32, Device::cuda());
+  gpu::Launch launch{"cluster", blocks, 32};
+  launch.cluster = static_cast<unsigned>(size);
+  gpu::launch(launch, cluster_kernel, out.data<int>());
+  const std::vector<int> v = out.to_vector<int>();
+  for (int block = 0; block < blocks; ++block)
+    for (int t = 0; t < 32; ++t) {
+      const int rank = block % size, first = block - rank;
+      int sum = 0;
+      for (int b = first; b < first + size; ++b) sum += 100 * b + 31 - t;
+      const int expected[] = {rank, size, sum, first + (rank + size - 1) % size};
+      for (int i = 0; i < 4; ++i)
+        EXPECT_EQ(v[static_cast<std::size_t>(4 * (32 * block + t) + i)], expected[i])
+            << "item " << i << " of block " << block << " thread " << t;
+    }
+}
+
+TEST_F(ConformanceTest, ABlockIsAClusterOfOne) { expect_clusters(1); }
+
+TEST_F(ConformanceTest, ClustersShareMemory) {
+  if (older_than(90)) {
+    testing::expect_error<CudaError>([] { expect_clusters(2); }, "need compute capability 9.0");
+    GTEST_SKIP() << "clusters need sm_90; the launch was refused";
+  }
+  for (int size : {2, 4, 8}) expect_clusters(size);
+}
+
+/// Every round adds up what all blocks wrote in the one before.
+LIMBECK_KERNEL grid_kernel(int* values, int rounds) {
+  const unsigned n = gridDim.x;
+  for (int round = 0; round < rounds; ++round) {
+    int sum = 0;
+    for (unsigned i = threadIdx.x; i < n; i += blockDim.x) sum += values[i];
+    for (int offset = kWarp / 2; offset > 0; offset /= 2) sum += gpu::shuffle_xor(sum, offset);
+    gpu::sync_grid();
+    if (threadIdx.x == 0) values[blockIdx.x] = sum % 1000 + static_cast<int>(blockIdx.x);
+    gpu::sync_grid();
+  }
+}
+
+TEST_F(ConformanceTest, GridsMeet) {
+  gpu::Launch launch{"grid", 1, 32};
+  launch.cooperative = true;
+  launch.grid = std::min(gpu::max_grid(launch, grid_kernel), 300u);
+  const std::size_t blocks = launch.grid.x;
+  std::vector<int> expected(blocks, 1);
+  Tensor values = ints(static_cast<std::int64_t>(blocks), 1);
+  gpu::launch(launch, grid_kernel, values.data<int>(), 5);
+  for (int round = 0; round < 5; ++round) {
+    int sum = 0;
+    for (int v : expected) sum += v;
+    for (std::size_t i = 0; i < blocks; ++i) expected[i] = sum % 1000 + static_cast<int>(i);
+  }
+  EXPECT_EQ(values.to_vector<int>(), expected);
+}
+
+}  // namespace
+}  // namespace limbeck
