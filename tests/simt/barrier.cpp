@@ -50,9 +50,11 @@ void check_lane_not_awaited(const Thread& me) {
 
 void check_not_in_use(const Block& block) {
   if (block.mapped && block.mapped->meetings == block.cluster->meetings)
-    fail("its end", concat("the block ends, but ", describe(*block.mapped->by),
-                           " mapped its shared memory at ", describe(block.mapped->site),
-                           " and no sync_cluster came after"));
+    fail(
+        "its end",
+        concat(
+            "the block ends, but no sync_cluster follows the last use of its shared memory, which ",
+            describe(*block.mapped->by), " mapped at ", describe(block.mapped->site)));
 }
 
 }  // namespace

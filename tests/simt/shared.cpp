@@ -48,7 +48,8 @@ Block& peer(unsigned rank, const Site& site) {
   if (&block != &me && cluster.meetings == 0)
     fail(site, "map_shared before the first sync_cluster: the other block may not have started");
   if (block.done())
-    fail(site, concat("map_shared: block ", describe(block.position), " has ended"));
+    fail(site, concat("map_shared: block ", describe(block.position),
+                      " has ended; no sync_cluster follows the last use of its shared memory"));
   return block;
 }
 

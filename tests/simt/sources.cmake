@@ -12,7 +12,7 @@ set(LIMBECK_SIMT_SOURCES
   tests/simt/warp.cpp)
 set(LIMBECK_SIMT_LIBRARIES tests/simt/cublas.cpp tests/simt/cudnn.cpp)
 set(LIMBECK_SIMT_FLAGS -Wno-unknown-pragmas)  # for kernels
-set(LIMBECK_SIMT_TESTS simt simt_misuse)
+set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_cluster simt_misuse simt_mma)
 
 # The race build hooks every access a kernel makes. Half of the plain build's own tests are races.
 option(LIMBECK_SIMT_RACE "Check the kernels for races (with LIMBECK_GPU=simt)" OFF)
