@@ -23,7 +23,9 @@ if(LIMBECK_SIMT_RACE)
     tests/simt/source_line.cpp
     tests/simt/tsan_hooks.cpp)
   list(APPEND LIMBECK_SIMT_FLAGS -O1 -g1 -fsanitize=thread)
-  set(LIMBECK_SIMT_TESTS simt_race)
-  set_source_files_properties(tests/simt_race_test.cpp PROPERTIES
-    COMPILE_OPTIONS "${LIMBECK_SIMT_FLAGS}")
+  set(LIMBECK_SIMT_TESTS simt_async_race simt_cluster_race simt_race)
+  foreach(stem IN LISTS LIMBECK_SIMT_TESTS)
+    set_source_files_properties(tests/${stem}_test.cpp PROPERTIES
+      COMPILE_OPTIONS "${LIMBECK_SIMT_FLAGS}")
+  endforeach()
 endif()
