@@ -90,7 +90,7 @@ TEST_F(ConformanceTest, WarpFunctions) {
 LIMBECK_KERNEL atomics_kernel(unsigned* counters) {
   const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   gpu::atomic_add(&counters[0], i);
-  gpu::atomic_max(&counters[1], i ^ 0x80000000u);
+  gpu::atomic_max(&counters[1], 0x80000000u + i * 37 % 512);  // each number below 512 once
   gpu::atomic_cas(&counters[2], 17, 18);
   if (gpu::atomic_cas(&counters[3], 5, 6) == 5) gpu::atomic_add(&counters[4], 1);
 }

@@ -20,7 +20,14 @@ using testing::expect_error;
 constexpr int kRounds = 6, kThreads = 64;
 
 /// What a pipeline of two stages leaves out.
-enum class Without { nothing, commit, wait, barrier_after_wait, barrier_before_reuse };
+enum class Without {
+  nothing,
+  commit,
+  wait,
+  newest_but_one,  // waits for one group too few
+  barrier_after_wait,
+  barrier_before_reuse
+};
 
 /// Thread t copies element (round, t), and passes on what thread 63 - t copied.
 template <Without without>
@@ -34,7 +41,8 @@ LIMBECK_KERNEL pipeline_kernel(int* out, const int* in) {
   start(0);
   for (int round = 0; round < kRounds; ++round) {
     start(round + 1);
-    if constexpr (without != Without::wait) gpu::wait_copies<1>();
+    if constexpr (without != Without::wait)
+      gpu::wait_copies<without == Without::newest_but_one ? 2 : 1>();
     if constexpr (without != Without::barrier_after_wait) gpu::sync_block();
     out[round * kThreads + t] = stage[round % 2][kThreads - 1 - t];
     if constexpr (without != Without::barrier_before_reuse) gpu::sync_block();
@@ -52,7 +60,7 @@ LIMBECK_KERNEL early_source_kernel(int* out, int* in) {
 
 template <int kBytes>
 LIMBECK_KERNEL copy_kernel(const char* in, int to, int from, int valid) {
-  LIMBECK_SHARED_ALIGNED(16, char, stage, [64]);
+  LIMBECK_SHARED_ALIGNED(16, char, stage, [72]);
   gpu::copy_async<kBytes>(stage + to, in + from, valid);
 }
 
@@ -94,6 +102,7 @@ int wrong_schedules() {
 TEST(SimtAsyncCopySchedulesTest, EveryOmissionShows) {
   EXPECT_EQ(wrong_schedules<Without::nothing>(), 0);
   EXPECT_GE(wrong_schedules<Without::wait>(), 4);
+  EXPECT_GE(wrong_schedules<Without::newest_but_one>(), 4);
   EXPECT_GE(wrong_schedules<Without::commit>(), 4);
   EXPECT_GE(wrong_schedules<Without::barrier_after_wait>(), 2);
   EXPECT_GE(wrong_schedules<Without::barrier_before_reuse>(), 2);
@@ -130,7 +139,8 @@ TEST_P(SimtAsyncCopyTest, AddressesAndSizesAreChecked) {
   refuses("is not 4-byte aligned", copy_kernel<4>, p, 2, 0, 4);
   refuses("17 valid bytes; expected 0 to 16", copy_kernel<16>, p, 0, 0, 17);
   refuses("-1 valid bytes; expected 0 to 8", copy_kernel<8>, p, 0, 0, -1);
-  refuses("is not in the block's shared memory", copy_kernel<16>, p, 64, 0, 16);
+  refuses("is not in the block's shared memory", copy_kernel<16>, p, 80, 0, 16);
+  refuses("16 bytes at byte 64 of shared 'stage', which has 72", copy_kernel<16>, p, 64, 0, 16);
   refuses("are not in one device allocation", copy_kernel<16>, p, 0, 64, 1);
   alignas(16) static const char host[16] = {};
   refuses("are not in one device allocation", copy_kernel<16>, host, 0, 0, 16);
