@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The device language kernels are written in. Under nvcc every name is a thin alias of CUDA's; in
 // the emulated build (LIMBECK_SIMT) tests/simt gives the same names a meaning on the host. Kernels
-// use these names only: no <<<>>>, no raw __shared__, no PTX, no CUDA headers.
+// use these names only: no <<<>>>, no raw __shared__, no PTX, no CUDA headers. What only newer GPUs
+// have is described in core/gpu_ptx.h: asynchronous copies, tensor cores, clusters; it compiles for
+// all of them. Barriers of a whole grid are in core/gpu_grid.h.
 //
 // Rules the emulation enforces, some stricter than the hardware: all threads of a block reach the
 // same sync_block (none returns before it); warp functions are called by every lane in `mask`, with
@@ -29,14 +31,17 @@ struct alignas(16) Pack16 {
 
 // What one lane holds of the matrices of `mma`, two 16-bit elements to a word, the first one in the
 // lower half. With g = lane / 4 and t = lane % 4:
-struct FragmentA {  ///< of A (16 x 16): pair[i] is row g + i % 2 * 8, columns 2t + i / 2 * 8 and
-                    ///< next
+
+/// Of A, 16 x 16: pair[i] is row g + i % 2 * 8, columns 2t + i / 2 * 8 and next.
+struct FragmentA {
   std::uint32_t pair[4];
 };
-struct FragmentB {  ///< of B (16 x 8): pair[i] is rows 2t + i * 8 and next, column g
+/// Of B, 16 x 8: pair[i] is column g, rows 2t + i * 8 and next.
+struct FragmentB {
   std::uint32_t pair[2];
 };
-struct FragmentC {  ///< of C (16 x 8): value[i] is row g + i / 2 * 8, column 2t + i % 2
+/// Of C, 16 x 8: value[i] is row g + i / 2 * 8, column 2t + i % 2.
+struct FragmentC {
   float value[4];
 };
 
@@ -108,13 +113,18 @@ inline void check_knows_clusters(const Launch& config, const void* kernel) {
         ".", code.ptxVersion % 10));
 }
 
+/// Internal: a block gets more than 48 KiB of dynamic shared memory only when asked for by name.
+inline void allow_dynamic_shared(const Launch& config, const void* kernel) {
+  if (config.dynamic_shared > 48 * 1024)
+    LIMBECK_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                            static_cast<int>(config.dynamic_shared)));
+}
+
 /// Launches kernel(args...) and throws CudaError if the launch is refused. A cluster has 1 to 8
 /// blocks and divides the grid's width; more than one needs sm_90, in code and device.
 template <class... Params, class... Args>
 void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
-  if (config.dynamic_shared > 48 * 1024)
-    LIMBECK_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                            static_cast<int>(config.dynamic_shared)));
+  allow_dynamic_shared(config, reinterpret_cast<const void*>(kernel));
   check_cluster(config.name, config.cluster, config.grid.x);
   cudaLaunchAttribute attributes[2]{};
   unsigned count = 0;

@@ -30,6 +30,7 @@ LIMBECK_DEVICE void sync_grid() { cooperative_groups::this_grid().sync(); }
 /// more.
 template <class... Params>
 unsigned max_grid(const Launch& config, void (*kernel)(Params...)) {
+  allow_dynamic_shared(config, reinterpret_cast<const void*>(kernel));
   int device = 0, processors = 0, blocks = 0;
   LIMBECK_CUDA_CHECK(cudaGetDevice(&device));
   LIMBECK_CUDA_CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));

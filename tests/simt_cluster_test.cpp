@@ -172,6 +172,7 @@ TEST_P(SimtClusterTest, GridsMeetInCooperativeLaunchesOnly) {
                 sync_grid_kernel, out(), leaving);
   };
   EXPECT_EQ(gpu::max_grid({"grid", 1, 1024}, sync_grid_kernel), 16u);
+  EXPECT_EQ(gpu::max_grid({"grid", 1, 1024, 200000}, sync_grid_kernel), 8u);
   launch(64, 32, true, -1);
   launch(16, 1024, true, -1);
   expect_error<CudaError>([&] { launch(64, 32, false, -1); }, "sync_grid in an ordinary launch");

@@ -201,7 +201,9 @@ void run(const Launch& launch, const Kernel& kernel) {
 }
 
 unsigned max_grid(const Launch& launch) {
-  return static_cast<unsigned>(kMaxThreads / volume(launch.block));
+  std::size_t blocks = std::min(kProcessorBlocks, kProcessorThreads / volume(launch.block));
+  if (launch.dynamic_shared > 0) blocks = std::min(blocks, kMaxShared / launch.dynamic_shared);
+  return static_cast<unsigned>(kProcessors * blocks);
 }
 
 Thread& self() {

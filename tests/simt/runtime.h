@@ -56,9 +56,9 @@ void sync_block(const Site& site);
 void sync_cluster(const Site& site);
 void sync_grid(const Site& site);
 
-/// The emulated GPU: 8 multiprocessors of sm_90 that run 2048 threads each.
+/// The emulated GPU is a small one of sm_90.
 inline constexpr int kComputeCapability = 90;
-inline constexpr unsigned kMaxThreads = 8 * 2048;
+inline constexpr std::size_t kProcessors = 8, kProcessorThreads = 2048, kProcessorBlocks = 32;
 /// Blocks a cooperative launch may have.
 unsigned max_grid(const Launch& launch);
 
