@@ -72,8 +72,8 @@ LIMBECK_KERNEL two_lines_kernel() {
 /// Block 1 uses an address in block 0 beyond the barrier that lets block 0 go, which it does first
 /// under schedule 0.
 LIMBECK_KERNEL kept_address_kernel(float* out) {
-  LIMBECK_SHARED(float, mine, [1]);
-  mine[0] = 1;
+  LIMBECK_SHARED(float, mine, [32]);
+  mine[threadIdx.x] = 1;
   gpu::sync_cluster();
   const float* theirs = gpu::map_shared(&mine[0], 0);
   gpu::sync_cluster();
