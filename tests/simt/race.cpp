@@ -131,7 +131,6 @@ class RaceChecker final : public Observer {
   }
 
   static const SharedArray* find_in_cluster(const Thread& me, const void* p) {
-    if (const SharedArray* a = find_shared(*me.block, p)) return a;
     for (const Block& block : me.block->cluster->blocks)
       if (!block.done())
         if (const SharedArray* a = find_shared(block, p)) return a;
