@@ -62,9 +62,6 @@ inline constexpr float kLn2Low = 0x1.7f7d1cp-20f;  // ln 2 - kLn2High
 LIMBECK_HD float as_float(std::int32_t bits) { return __builtin_bit_cast(float, bits); }
 LIMBECK_HD std::int32_t as_int(float x) { return __builtin_bit_cast(std::int32_t, x); }
 
-/// 2^n for n in [-126, 127].
-LIMBECK_HD float power_of_two(std::int32_t n) { return as_float((n + 127) << 23); }
-
 LIMBECK_HD float abs(float x) { return as_float(as_int(x) & 0x7fffffff); }
 LIMBECK_HD float with_sign_of(float magnitude, float sign) {
   return as_float((as_int(magnitude) & 0x7fffffff) | (as_int(sign) & ~0x7fffffff));
