@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/sgd.h>
 
-
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/simd.h>
 #include <limbeck/kernels/pieces.h>

@@ -26,7 +26,7 @@ class IdxTest : public ::testing::Test {
       const std::string& bytes = is_image ? images : labels;
       write_text(path, bytes);
       expect_error<IoError>([&] { is_image ? read_idx_images(path) : read_idx_labels(path, 10); },
-                            path + ": " + part);
+                            detail::concat(path, ": ", part));
     }
   }
   Tensor read_images(const std::string& bytes) {

@@ -25,7 +25,7 @@ std::string find_file(const std::string& folder, const std::string& name) {
   const auto path = std::filesystem::path(folder) / name;
   std::error_code ignored;
   if (std::filesystem::exists(path, ignored)) return path.string();
-  const std::string packed = path.string() + ".gz";
+  std::string packed = path.string() + ".gz";
   if (std::filesystem::exists(packed, ignored)) return packed;
   throw IoError(path.string() + ": no such file, with or without .gz");
 }

@@ -75,7 +75,7 @@ Arm read_student(const json& value, const std::string& path) {
 }
 
 std::string read_name(const JsonObject& object) {
-  const std::string name = object.text("name");
+  std::string name = object.text("name");
   const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return std::isalnum(c) || c == '-' || c == '_';
   });
@@ -85,7 +85,7 @@ std::string read_name(const JsonObject& object) {
 }
 
 std::vector<std::int64_t> read_classes(const JsonObject& object, const char* key) {
-  const std::vector<std::int64_t> list = object.integers(key, 0);
+  std::vector<std::int64_t> list = object.integers(key, 0);
   LIMBECK_CHECK(std::set(list.begin(), list.end()).size() == list.size(), object.path(key),
                 ": names a class twice");
   return list;

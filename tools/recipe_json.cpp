@@ -17,6 +17,11 @@ namespace {
                                              "\"?"));
 }
 
+void check_keys(const json& value, const std::string& path,
+                std::initializer_list<std::string_view> keys) {
+  const JsonObject checked(value, path, keys);
+}
+
 double at_least_zero(const JsonObject& object, const char* key,
                      std::optional<double> fallback = {}) {
   const double value = object.number(key, fallback);
@@ -71,14 +76,14 @@ Schedule read_schedule(const json& value, const std::string& path, double lr) {
   schedule.warmup_steps = any.integer("warmup_steps", 0, 0);
   const std::string type = any.text("type");
   if (type == "constant") {
-    JsonObject(value, path, {"type", "warmup_steps"});
+    check_keys(value, path, {"type", "warmup_steps"});
   } else if (type == "cosine") {
-    JsonObject(value, path, {"type", "warmup_steps", "total_steps", "final_lr"});
+    check_keys(value, path, {"type", "warmup_steps", "total_steps", "final_lr"});
     schedule.kind = ScheduleKind::cosine;
     schedule.total_steps = any.integer("total_steps", 1, 0);
     schedule.final_lr = at_least_zero(any, "final_lr", 0);
   } else if (type == "step") {
-    JsonObject(value, path, {"type", "warmup_steps", "step_size", "gamma"});
+    check_keys(value, path, {"type", "warmup_steps", "step_size", "gamma"});
     schedule.kind = ScheduleKind::step;
     schedule.step_size = any.integer("step_size", 1);
     schedule.gamma = at_least_zero(any, "gamma");

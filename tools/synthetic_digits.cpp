@@ -15,6 +15,10 @@ namespace {
 constexpr int kSide = 28;
 using Plane = std::array<float, kSide * kSide>;
 
+std::size_t pixel(int x, int y) {
+  return static_cast<std::size_t>(y) * kSide + static_cast<std::size_t>(x);
+}
+
 /// The random numbers of one sample, in the order they are asked for.
 class Draws {
  public:
@@ -97,7 +101,7 @@ class Canvas {
         const float px = static_cast<float>(x) - a.x, py = static_cast<float>(y) - a.y;
         const float t = std::clamp((px * dx + py * dy) * inverse, 0.0f, 1.0f);
         const float ex = px - t * dx, ey = py - t * dy;
-        float& d = distance2_[static_cast<std::size_t>(kSide * y + x)];
+        float& d = distance2_[pixel(x, y)];
         d = std::min(d, ex * ex + ey * ey);
       }
   }
@@ -167,8 +171,7 @@ void hide_part(Plane& ink, Draws& draws) {
   const int width = 3 + draws.below(4), height = 3 + draws.below(4);
   if (draws.below(2) == 0) return;
   for (int i = y; i < std::min(y + height, kSide); ++i)
-    for (int j = x; j < std::min(x + width, kSide); ++j)
-      ink[static_cast<std::size_t>(kSide * i + j)] = 0;
+    for (int j = x; j < std::min(x + width, kSide); ++j) ink[pixel(j, i)] = 0;
 }
 
 void draw_sample(std::uint8_t* pixels, std::int32_t& label, Draws draws) {

@@ -53,14 +53,12 @@ void run(const Options& options) {
   if (!file) throw IoError(options.json + ": cannot be written");
 }
 
-}  // namespace
-}  // namespace limbeck
-
-int main(int argc, char** argv) {
+/// The program's exit status.
+int run(int argc, char** argv) {
   CLI::App app("Times limbeck's kernels against what this machine can do.");
-  limbeck::Options options;
+  Options options;
   std::vector<std::string> known;
-  for (const auto& entry : limbeck::bench_list()) known.emplace_back(entry.name);
+  for (const auto& entry : bench_list()) known.emplace_back(entry.name);
   app.add_option("names", options.names, "benchmarks to run; all by default")
       ->check(CLI::IsMember(known));
   app.add_option("--device", options.machine.device, "auto, cpu or cuda:<i>");
@@ -70,8 +68,16 @@ int main(int argc, char** argv) {
   app.add_flag("--no-ceilings", options.no_ceilings, "do not measure the machine's limits");
   app.add_option("--json", options.json, "file to write the results to");
   CLI11_PARSE(app, argc, argv);
+  run(options);
+  return 0;
+}
+
+}  // namespace
+}  // namespace limbeck
+
+int main(int argc, char** argv) {
   try {
-    limbeck::run(options);
+    return limbeck::run(argc, argv);
   } catch (const std::exception& error) {
     std::cerr << "limbeck_bench: " << error.what() << '\n';
     return 1;

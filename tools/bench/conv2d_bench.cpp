@@ -24,7 +24,7 @@ void bench_conv2d(Bench& bench) {
                   bench.random(y), bench.random(c.w), bench.random({y[3]})};
     };
     const double elements = static_cast<double>(c.x.numel() + c.w.numel() + y.numel());
-    const double products = static_cast<double>(y.numel() * c.w.numel() / c.w[0]);
+    const double products = static_cast<double>(y.numel() * c.w[1] * c.w[2] * c.w[3]);
     const Work work{.bytes = 4 * elements, .flops = 2 * products};
     const std::string shape = detail::concat("x", c.x, " w", c.w);
     bench.time("conv2d/forward", shape, work, make,
