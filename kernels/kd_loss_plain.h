@@ -21,10 +21,11 @@ constexpr int kMaxD = 16;
 constexpr int kMaxShift = 16;  // times the largest |ps - pt|: costs it 16 half-ulp, 1e-6 in f32
 
 /// Rows at x as the elements of a tile: x itself where that will do, else a copy in `staged`.
-template <class F, class T, bool kLong>
+template <class F, class T, bool kLong, int kWidth>
 class Rows {
  public:
-  Rows(const RowTile<kLong>& tile, const T* x, F* staged) : x_(x), staged_(staged), V_(tile.V) {
+  Rows(const RowTile<kLong, kWidth>& tile, const T* x, F* staged)
+      : x_(x), staged_(staged), V_(tile.V) {
     tile.load(staged, x, std::numeric_limits<F>::lowest(),
               kDirect ? tile.V / kBlockElements * kBlockElements : 0);
   }
@@ -218,12 +219,12 @@ void judge(const PlainStats<F>& r, const Weights<F>& w, PerLane<bool>& good) {
 /// Rows at student and teacher (T), with kPlainArrays arrays of scratch. Returns the gradient but
 /// for the labels' terms, in scratch; all that comes out is meant for the lanes that are `good`.
 inline constexpr int kPlainArrays = 5;
-template <class F, bool kLong, class T>
-F* plain(const RowTile<kLong>& tile, F* scratch, const T* student, const T* teacher,
+template <class F, bool kLong, int kWidth, class T>
+F* plain(const RowTile<kLong, kWidth>& tile, F* scratch, const T* student, const T* teacher,
          const Weights<F>& w, RowResult<F>& out, PerLane<bool>& good) {
   const std::int64_t size = tile.size();
   const PlainArrays<F> a = {scratch, scratch + size, scratch + 2 * size};
-  const Rows<F, T, kLong> zs(tile, student, scratch + 3 * size),
+  const Rows<F, T, kLong, kWidth> zs(tile, student, scratch + 3 * size),
       zt(tile, teacher, scratch + 4 * size);
   PlainStats<F> r;
   LaneSum<F> kl;

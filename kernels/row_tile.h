@@ -5,18 +5,20 @@
 
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include <limbeck/core/math.h>
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
 #include <limbeck/core/tensor.h>
+#include <limbeck/kernels/transpose.h>
 
 namespace limbeck::cpu {
 
 /// Fixed, whatever the vector width: sums are taken per lane, so it is part of the result.
 inline constexpr int kLanes = 16;
 /// Up to this many columns, 16 rows share a tile.
-inline constexpr std::int64_t kShortRow = 64;
+inline constexpr std::int64_t kShortRow = 128;
 
 /// Steps summed plainly before a LaneSum takes them: bounds the error of any length by a few ulp.
 inline constexpr std::int64_t kBlockSteps = 16;
@@ -40,10 +42,13 @@ struct LaneSum {
 };
 
 /// A tile of one long row (kLong) or up to 16 short rows of V elements; element i = step * 16 +
-/// lane of an array of size() values.
-template <bool kLong>
+/// lane of an array of size() values. kWidth floats make a vector register.
+template <bool kLong, int kWidth = 4>
 struct RowTile {
   static constexpr std::int64_t kRows = kLong ? 1 : kLanes;
+  /// Whether rows go in and out by whole registers.
+  template <class F, class T>
+  static constexpr bool kTransposes = std::is_same_v<F, float>&& std::is_same_v<T, float>;
   std::int64_t V;
   std::int64_t count;  ///< rows present; missing lanes repeat the last one
 
@@ -69,9 +74,14 @@ struct RowTile {
       for (std::int64_t v = first; v < V; ++v) tile[v] = static_cast<F>(x[v]);
       for (std::int64_t v = V; v < size(); ++v) tile[v] = pad;
     } else {
+      std::int64_t done = 0;
+      if constexpr (kTransposes<F, T>)
+        for (; count == kLanes && done + kWidth <= V; done += kWidth)
+          for (std::int64_t row = 0; row < kLanes; row += kWidth)
+            transpose_square<F, kWidth>(tile + done * kLanes + row, kLanes, x + row * V + done, V);
       for (int lane = 0; lane < kLanes; ++lane) {
         const T* row = x + (lane < count ? lane : count - 1) * V;
-        for (std::int64_t v = 0; v < V; ++v) tile[v * kLanes + lane] = static_cast<F>(row[v]);
+        for (std::int64_t v = done; v < V; ++v) tile[v * kLanes + lane] = static_cast<F>(row[v]);
       }
     }
   }
@@ -83,8 +93,13 @@ struct RowTile {
 #pragma omp simd
       for (std::int64_t v = 0; v < V; ++v) x[v] = tile[v];
     } else {
+      std::int64_t done = 0;
+      if constexpr (kTransposes<F, T>)
+        for (; count == kLanes && done + kWidth <= V; done += kWidth)
+          for (std::int64_t row = 0; row < kLanes; row += kWidth)
+            transpose_square<F, kWidth>(x + row * V + done, V, tile + done * kLanes + row, kLanes);
       for (std::int64_t lane = 0; lane < count; ++lane)
-        for (std::int64_t v = 0; v < V; ++v) x[lane * V + v] = tile[v * kLanes + lane];
+        for (std::int64_t v = done; v < V; ++v) x[lane * V + v] = tile[v * kLanes + lane];
     }
   }
 
@@ -163,9 +178,9 @@ void run_row_tiles(std::int64_t N, std::int64_t V, int arrays, Body& body) {
   parallel_ranges(N, piece, [&](std::int64_t begin, std::int64_t end) {
     Tensor scratch = Tensor::empty({arrays, size}, dtype_of<F>());
     F* buffer = scratch.data<F>();
-    simd([&](auto) {
+    simd([&](auto lanes) {
       for (std::int64_t n = begin; n < end; n += kRows)
-        body(RowTile<kLong>{V, end - n < kRows ? end - n : kRows}, n, buffer);
+        body(RowTile<kLong, lanes.value>{V, end - n < kRows ? end - n : kRows}, n, buffer);
     });
   });
 }
