@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA runtime behind core/backend.h: one compute stream per device.
+// The CUDA runtime behind core/backend.h: one compute stream per device, and those that are
+// created. Stream, Event and Graph are CUDA's own handles under the names core uses.
 #include <limbeck/core/backend.h>
 
 #include <map>
@@ -19,13 +20,20 @@ cudaStream_t stream_of(int device) {
   return s;
 }
 
-cudaStream_t selected_stream(int device) {
+thread_local std::map<int, cudaStream_t> selected;  // by device; none or null: its compute stream
+
+cudaStream_t cuda(Stream* s) { return reinterpret_cast<cudaStream_t>(s); }
+cudaEvent_t cuda(Event* e) { return reinterpret_cast<cudaEvent_t>(e); }
+cudaGraphExec_t cuda(Graph* g) { return reinterpret_cast<cudaGraphExec_t>(g); }
+
+/// The device's selected stream; makes the device current.
+cudaStream_t enter(int device) {
   select(device);
-  return stream_of(device);
+  return stream();
 }
 
 void copy(int device, void* dst, const void* src, std::size_t bytes, cudaMemcpyKind kind) {
-  const cudaStream_t s = selected_stream(device);
+  const cudaStream_t s = enter(device);
   LIMBECK_CUDA_CHECK(cudaMemcpyAsync(dst, src, bytes, kind, s));
   // The host buffer may go away or be read as soon as we return.
   if (kind != cudaMemcpyDeviceToDevice) LIMBECK_CUDA_CHECK(cudaStreamSynchronize(s));
@@ -43,7 +51,8 @@ void throw_cuda_error(cudaError_t status, const char* statement, const char* fil
 cudaStream_t stream() {
   int device = 0;
   LIMBECK_CUDA_CHECK(cudaGetDevice(&device));
-  return stream_of(device);
+  const auto found = selected.find(device);
+  return found != selected.end() && found->second ? found->second : stream_of(device);
 }
 
 int device_count() {
@@ -67,13 +76,18 @@ void select(int device) { LIMBECK_CUDA_CHECK(cudaSetDevice(device)); }
 
 void* allocate(int device, std::size_t bytes) {
   select(device);
+  // Memory may be taken while this thread captures: it is not part of the graph.
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  LIMBECK_CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode));
   void* p = nullptr;
-  LIMBECK_CUDA_CHECK(cudaMalloc(&p, bytes));
+  const cudaError_t status = cudaMalloc(&p, bytes);
+  LIMBECK_CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode));
+  LIMBECK_CUDA_CHECK(status);
   return p;
 }
 
 void release(int device, void* p) {
-  LIMBECK_CUDA_CHECK(cudaStreamSynchronize(selected_stream(device)));
+  synchronize(device);
   LIMBECK_CUDA_CHECK(cudaFree(p));
 }
 
@@ -90,9 +104,75 @@ void copy_on_device(int device, void* dst, const void* src, std::size_t bytes) {
 }
 
 void set_bytes(int device, void* dst, int value, std::size_t bytes) {
-  LIMBECK_CUDA_CHECK(cudaMemsetAsync(dst, value, bytes, selected_stream(device)));
+  LIMBECK_CUDA_CHECK(cudaMemsetAsync(dst, value, bytes, enter(device)));
 }
 
-void synchronize(int device) { LIMBECK_CUDA_CHECK(cudaStreamSynchronize(selected_stream(device))); }
+void synchronize(int device) {
+  select(device);
+  LIMBECK_CUDA_CHECK(cudaDeviceSynchronize());
+}
+
+Stream* create_stream(int device) {
+  select(device);
+  cudaStream_t s = nullptr;
+  LIMBECK_CUDA_CHECK(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+  return reinterpret_cast<Stream*>(s);
+}
+
+void destroy_stream(int device, Stream* stream) noexcept {
+  cudaSetDevice(device);
+  cudaStreamSynchronize(cuda(stream));  // an error stays, and comes out of the next call
+  cudaStreamDestroy(cuda(stream));
+}
+
+Stream* selected_stream(int device) { return reinterpret_cast<Stream*>(selected[device]); }
+void select_stream(int device, Stream* stream) { selected[device] = cuda(stream); }
+
+Event* create_event(int device) {
+  select(device);
+  cudaEvent_t e = nullptr;
+  LIMBECK_CUDA_CHECK(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+  return reinterpret_cast<Event*>(e);
+}
+
+void destroy_event(int, Event* event) noexcept { cudaEventDestroy(cuda(event)); }
+
+void record_event(int device, Event* event) {
+  LIMBECK_CUDA_CHECK(cudaEventRecord(cuda(event), enter(device)));
+}
+
+void wait_event(int device, Event* event) {
+  LIMBECK_CUDA_CHECK(cudaStreamWaitEvent(enter(device), cuda(event), 0));
+}
+
+void begin_capture(int device) {
+  LIMBECK_CUDA_CHECK(cudaStreamBeginCapture(enter(device), cudaStreamCaptureModeThreadLocal));
+}
+
+Graph* end_capture(int device) {
+  cudaGraph_t graph = nullptr;
+  LIMBECK_CUDA_CHECK(cudaStreamEndCapture(enter(device), &graph));
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t status = cudaGraphInstantiateWithFlags(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  LIMBECK_CUDA_CHECK(status);
+  return reinterpret_cast<Graph*>(executable);
+}
+
+void abandon_capture(int device) noexcept {
+  cudaGraph_t graph = nullptr;
+  if (cudaStreamEndCapture(enter(device), &graph) == cudaSuccess) cudaGraphDestroy(graph);
+  cudaGetLastError();  // the capture's own error is on its way already
+}
+
+void launch_graph(int device, Graph* graph) {
+  LIMBECK_CUDA_CHECK(cudaGraphLaunch(cuda(graph), enter(device)));
+}
+
+void destroy_graph(int device, Graph* graph) noexcept {
+  cudaSetDevice(device);
+  cudaDeviceSynchronize();  // its memory goes next
+  cudaGraphExecDestroy(cuda(graph));
+}
 
 }  // namespace limbeck::backend

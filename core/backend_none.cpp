@@ -24,5 +24,18 @@ void copy_to_host(int, void*, const void*, std::size_t) { no_gpu(); }
 void copy_on_device(int, void*, const void*, std::size_t) { no_gpu(); }
 void set_bytes(int, void*, int, std::size_t) { no_gpu(); }
 void synchronize(int) { no_gpu(); }
+Stream* create_stream(int) { no_gpu(); }
+void destroy_stream(int, Stream*) noexcept {}
+Stream* selected_stream(int) { no_gpu(); }
+void select_stream(int, Stream*) { no_gpu(); }
+Event* create_event(int) { no_gpu(); }
+void destroy_event(int, Event*) noexcept {}
+void record_event(int, Event*) { no_gpu(); }
+void wait_event(int, Event*) { no_gpu(); }
+void begin_capture(int) { no_gpu(); }
+Graph* end_capture(int) { no_gpu(); }
+void abandon_capture(int) noexcept {}
+void launch_graph(int, Graph*) { no_gpu(); }
+void destroy_graph(int, Graph*) noexcept {}
 
 }  // namespace limbeck::backend

@@ -8,15 +8,13 @@
 namespace limbeck {
 namespace {
 
-std::atomic<std::uint64_t> dispatches{0};
+std::atomic<std::uint64_t> launches{0};
 
 }  // namespace
 
-std::uint64_t cuda_dispatch_count() { return dispatches; }
+std::uint64_t cuda_launch_count() { return launches; }
 
-void detail::enter_cuda(Device device) {
-  ++dispatches;
-  backend::select(device.index());
-}
+void detail::enter_cuda(Device device) { backend::select(device.index()); }
+void detail::count_cuda_launch() { ++launches; }
 
 }  // namespace limbeck

@@ -9,12 +9,14 @@
 
 namespace limbeck {
 
-/// Kernel-level calls sent to the GPU twin so far; tests use it to prove the device was used.
-std::uint64_t cuda_dispatch_count();
+/// Kernels launched on a GPU and calls made to its libraries so far; tests use it to prove that the
+/// device was used.
+std::uint64_t cuda_launch_count();
 
 namespace detail {
-void enter_cuda(Device device);  // counts the call and makes the device current
-}
+void enter_cuda(Device device);  // makes the device current
+void count_cuda_launch();
+}  // namespace detail
 
 }  // namespace limbeck
 

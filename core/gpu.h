@@ -65,6 +65,7 @@ inline void check_cluster(const char* kernel, unsigned cluster, unsigned grid) {
 
 #include <limbeck/core/backend.h>
 #include <limbeck/core/cuda_check.h>
+#include <limbeck/core/dispatch.h>
 
 #define LIMBECK_KERNEL __global__ void
 #define LIMBECK_DEVICE __device__ __forceinline__
@@ -124,6 +125,7 @@ inline void allow_dynamic_shared(const Launch& config, const void* kernel) {
 /// blocks and divides the grid's width; more than one needs sm_90, in code and device.
 template <class... Params, class... Args>
 void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
+  detail::count_cuda_launch();
   allow_dynamic_shared(config, reinterpret_cast<const void*>(kernel));
   check_cluster(config.name, config.cluster, config.grid.x);
   cudaLaunchAttribute attributes[2]{};

@@ -2,10 +2,13 @@
 #include <limbeck/core/pool.h>
 
 #include <algorithm>
+#include <compare>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <new>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include <limbeck/core/backend.h>
@@ -22,6 +25,15 @@ std::size_t round_size(std::size_t bytes) {
   return std::max<std::size_t>((bytes + step - 1) / step * step, 64);
 }
 
+thread_local std::uint64_t current_region = 0;  // 0: none
+
+/// Who may have a block next: whoever takes memory in the same region, under the same stream.
+struct Owner {
+  std::uint64_t region = 0;
+  const void* stream = nullptr;
+  auto operator<=>(const Owner&) const = default;
+};
+
 class Pool {
  public:
   explicit Pool(Device device)
@@ -29,10 +41,15 @@ class Pool {
 
   std::size_t block_size(std::size_t bytes) const { return reuses_ ? round_size(bytes) : bytes; }
 
-  void* take(std::size_t size) {
+  Owner owner() const {
+    if (!device_.is_cuda()) return {};
+    return {current_region, backend::selected_stream(device_.index())};
+  }
+
+  void* take(std::size_t size, const Owner& owner) {
     std::lock_guard lock(mutex_);
     void* p = nullptr;
-    auto& blocks = free_[size];
+    auto& blocks = free_[{owner, size}];
     if (!blocks.empty()) {
       p = blocks.back();
       blocks.pop_back();
@@ -45,11 +62,25 @@ class Pool {
     return p;
   }
 
-  void put(void* p, std::size_t size) {
+  void put(void* p, std::size_t size, const Owner& owner) {
     std::lock_guard lock(mutex_);
-    free_[size].push_back(p);
     stats_.in_use -= size;
-    if (!reuses_) release_cache_locked();
+    if (owner.region == 0 ? reuses_ : regions_.contains(owner.region))
+      free_[{owner, size}].push_back(p);
+    else
+      system_release(p, size);
+  }
+
+  std::uint64_t begin_region() {
+    std::lock_guard lock(mutex_);
+    regions_.insert(++last_region_);
+    return last_region_;
+  }
+
+  void drop_region(std::uint64_t region) {
+    std::lock_guard lock(mutex_);
+    regions_.erase(region);
+    release_if([&](const Owner& owner) { return owner.region == region; });
   }
 
   PoolStats stats() {
@@ -84,23 +115,33 @@ class Pool {
     return p;
   }
 
+  void system_release(void* p, std::size_t size) {
+    if (device_.is_cuda())
+      backend::release(device_.index(), p);
+    else
+      std::free(p);
+    stats_.reserved -= size;
+  }
+
   void release_cache_locked() {
-    for (auto& [size, blocks] : free_) {
-      for (void* p : blocks) {
-        if (device_.is_cuda())
-          backend::release(device_.index(), p);
-        else
-          std::free(p);
-        stats_.reserved -= size;
-      }
-      blocks.clear();
+    release_if([&](const Owner& owner) { return !regions_.contains(owner.region); });
+  }
+
+  template <class Chosen>
+  void release_if(Chosen chosen) {
+    for (auto& [key, blocks] : free_) {
+      const auto& [owner, size] = key;
+      if (!chosen(owner)) continue;
+      for (; !blocks.empty(); blocks.pop_back()) system_release(blocks.back(), size);
     }
   }
 
   Device device_;
   bool reuses_;
   std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> free_;
+  std::map<std::pair<Owner, std::size_t>, std::vector<void*>> free_;
+  std::set<std::uint64_t> regions_;
+  std::uint64_t last_region_ = 0;
   PoolStats stats_;
 };
 
@@ -119,11 +160,20 @@ Pool& pool_of(Device device) {
 std::shared_ptr<void> pool_allocate(Device device, std::size_t bytes) {
   Pool* pool = &pool_of(device);
   const std::size_t size = pool->block_size(bytes);
-  return {pool->take(size), [pool, size](void* p) { pool->put(p, size); }};
+  const Owner owner = pool->owner();
+  return {pool->take(size, owner), [pool, size, owner](void* p) { pool->put(p, size, owner); }};
 }
 
 PoolStats pool_stats(Device device) { return pool_of(device).stats(); }
 void pool_reset_peak(Device device) { pool_of(device).reset_peak(); }
 void pool_release_cache(Device device) { pool_of(device).release_cache(); }
+
+std::uint64_t pool_begin_region(Device device) {
+  return current_region = pool_of(device).begin_region();
+}
+void pool_end_region() { current_region = 0; }
+void pool_drop_region(Device device, std::uint64_t region) noexcept {
+  pool_of(device).drop_region(region);
+}
 
 }  // namespace limbeck

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include <limbeck/core/device.h>
@@ -17,12 +18,18 @@ struct PoolStats {
 };
 
 /// A block of `bytes` bytes on the device, 256-byte aligned on a GPU and 64-byte aligned on the
-/// CPU; returned to the pool when the last owner goes. Reuse follows the device's stream order.
-/// Contents are undefined. Throws std::bad_alloc or CudaError after trying once more with an
-/// emptied cache.
+/// CPU; returned to the pool when the last owner goes. On a GPU it is reused only for blocks taken
+/// under the same selected stream, so reuse follows that stream's order. Contents are undefined.
+/// Throws std::bad_alloc or CudaError after trying once more with an emptied cache.
 std::shared_ptr<void> pool_allocate(Device device, std::size_t bytes);
 PoolStats pool_stats(Device device);
 void pool_reset_peak(Device device);     ///< peak = in_use
 void pool_release_cache(Device device);  ///< gives unused blocks back to the system
+
+/// A region keeps the blocks this thread takes between begin and end for itself, also after their
+/// owners are gone, until it is dropped: the memory of a captured graph. One at a time per thread.
+std::uint64_t pool_begin_region(Device device);
+void pool_end_region();
+void pool_drop_region(Device device, std::uint64_t region) noexcept;
 
 }  // namespace limbeck

@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include <limbeck/core/cuda_check.h>
+#include <limbeck/core/dispatch.h>
 #include <limbeck/core/math_mode.h>
 #include <limbeck/core/pool.h>
 
@@ -156,6 +157,7 @@ void multiply(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans 
   if (bias) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   const float alpha = 1, beta = out == Out::add ? 1 : 0;
   const std::size_t bytes = plan.choice.workspaceSize;
+  detail::count_cuda_launch();
   const auto workspace = bytes ? pool_allocate(c.device(), bytes) : nullptr;
   LIMBECK_CUBLAS_CHECK(cublasLtMatmul(
       handle(p.device), &plan.desc, &alpha, b.raw(), &plan.a, a.raw(), &plan.b, &beta, c.raw(),

@@ -12,6 +12,7 @@
 #include <mutex>
 
 #include <limbeck/core/cuda_check.h>
+#include <limbeck/core/dispatch.h>
 #include <limbeck/core/math_mode.h>
 #include <limbeck/core/pool.h>
 
@@ -183,6 +184,7 @@ void with_plan(Pass pass, const Tensor& x, const Tensor& w, const Tensor& y,
   auto found = plans->find(p);
   if (found == plans->end()) found = plans->emplace(p, make_plan(p)).first;
   const Plan& plan = *found->second;
+  detail::count_cuda_launch();
   const auto workspace = pool_allocate(x.device(), plan.workspace_bytes);
   LIMBECK_CUDNN_CHECK(run(handle(p.device), plan, workspace.get()));
 }

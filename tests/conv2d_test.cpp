@@ -103,6 +103,7 @@ TEST_P(Conv2dTest, AgainstTheDefinition) {
 }
 
 TEST_P(Conv2dTest, EmptyBatchWritesZeroWeightGradients) {
+  expect_no_launch();
   Tensor dw = make_like({2, 3, 3, 1});
   conv2d_backward_weight(dw, make_like({0, 5, 5, 1}), make_like({0, 3, 3, 2}), Out::write, {});
   expect_close(dw, std::vector<double>(18, 0), 0);

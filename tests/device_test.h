@@ -50,16 +50,22 @@ class DeviceTest : public ::testing::TestWithParam<DeviceDtype> {
  protected:
   void SetUp() override {
     if (GetParam().device.is_cuda() && cuda_device_count() == 0) GTEST_SKIP() << "no GPU";
-    dispatched_before_ = cuda_dispatch_count();
+    launched_before_ = cuda_launch_count();
   }
   void TearDown() override {
     if (GetParam().device.is_cuda() && cuda_device_count() > 0 && !IsSkipped()) {
-      EXPECT_GT(cuda_dispatch_count(), dispatched_before_) << "the CUDA test never used CUDA";
+      if (launches_)
+        EXPECT_GT(cuda_launch_count(), launched_before_) << "the CUDA test never launched a kernel";
+      else
+        EXPECT_EQ(cuda_launch_count(), launched_before_) << "there should be nothing to launch";
     }
   }
   Device device() const { return GetParam().device; }
   DType dtype() const { return GetParam().dtype; }
   double tolerance() const { return GetParam().tolerance; }
+
+  /// Said by a test of empty tensors: no kernel is to be launched at all.
+  void expect_no_launch() { launches_ = false; }
 
   /// Values on the test's device and dtype.
   Tensor make(const std::vector<double>& values, const Shape& shape) const {
@@ -68,7 +74,8 @@ class DeviceTest : public ::testing::TestWithParam<DeviceDtype> {
   Tensor make_like(const Shape& shape) const { return Tensor::full(shape, 777, dtype(), device()); }
 
  private:
-  std::uint64_t dispatched_before_ = 0;
+  std::uint64_t launched_before_ = 0;
+  bool launches_ = true;
 };
 
 #define LIMBECK_INSTANTIATE_DEVICE_TEST(fixture)                                                   \

@@ -17,6 +17,13 @@ namespace {
 
 using testing::expect_error;
 
+/// Launches and waits: what the kernel did wrong is thrown from here.
+template <class... Params, class... Args>
+void launch_now(const gpu::Launch& config, void (*kernel)(Params...), Args... args) {
+  gpu::launch(config, kernel, args...);
+  synchronize(Device::cuda());
+}
+
 LIMBECK_KERNEL good_kernel(int* out) {
   gpu::sync_block();
   out[threadIdx.x] = 1;
@@ -84,13 +91,13 @@ class SimtMisuseTest : public ::testing::TestWithParam<int> {
   void SetUp() override { simt::set_schedule(GetParam()); }
   void TearDown() override {
     Tensor out = Tensor::zeros({64}, DType::i32, Device::cuda());
-    gpu::launch({"good", 1, 64}, good_kernel, out.data<int>());  // a failure leaves nothing behind
+    launch_now({"good", 1, 64}, good_kernel, out.data<int>());  // a failure leaves nothing behind
     EXPECT_EQ(out.to_vector<int>(), std::vector<int>(64, 1));
     simt::set_schedule(0);
   }
   template <class... Params, class... Args>
   void expect_fault(const std::string& part, void (*kernel)(Params...), Args... args) {
-    expect_error<CudaError>([&] { gpu::launch({"bad", 2, 64}, kernel, args...); }, part);
+    expect_error<CudaError>([&] { launch_now({"bad", 2, 64}, kernel, args...); }, part);
   }
 };
 INSTANTIATE_TEST_SUITE_P(Schedules, SimtMisuseTest, ::testing::Range(0, simt::kSchedules));
@@ -107,7 +114,7 @@ TEST_P(SimtMisuseTest, Masks) {
   expect_fault("shuffle reads lane 20, which is not in mask 0xffff", outside_source_kernel);
   expect_error<CudaError>(
       [] {
-        gpu::launch({"bad", 1, 40}, full_mask_kernel);
+        launch_now({"bad", 1, 40}, full_mask_kernel);
       },
       "ballot(mask 0xffffffff) names lanes 0xffffff00");
 }
@@ -128,7 +135,7 @@ TEST_P(SimtMisuseTest, Memory) {
 TEST_P(SimtMisuseTest, MessageNamesKernelBlockThreadAndLine) {
   expect_error<CudaError>(
       [] {
-        gpu::launch({"bad", 1, 1}, full_mask_kernel);
+        launch_now({"bad", 1, 1}, full_mask_kernel);
       },
       "kernel 'bad': block (0,0,0) thread (0,0,0) at simt_misuse_test.cpp:");
 }
@@ -137,7 +144,7 @@ TEST(SimtLaunchTest, RejectsWhatCudaRejects) {
   const auto launch = [](dim3 grid, dim3 block, std::size_t shared) {
     expect_error<CudaError>(
         [&] {
-          gpu::launch({"bad", grid, block, shared}, full_mask_kernel);
+          launch_now({"bad", grid, block, shared}, full_mask_kernel);
         },
         "kernel 'bad': grid (");
   };
@@ -174,18 +181,18 @@ TEST(SimtMemoryDeathTest, HostCannotTouchDeviceMemory) {
 }
 
 TEST(SimtMemoryTest, SharedMemoryHasItsFullSize) {
-  gpu::launch({"shared", 1, 1}, fill_shared_kernel, 64);
+  launch_now({"shared", 1, 1}, fill_shared_kernel, 64);
 }
 
 #ifdef LIMBECK_ASAN
 TEST(SimtMemoryDeathTest, OverrunsAreSeen) {
   Tensor t = Tensor::empty({25}, DType::f32, Device::cuda());
   char* p = static_cast<char*>(t.raw());
-  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, p, 100), "poison");
-  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, p, -1), "poison");
-  EXPECT_DEATH(gpu::launch({"shared", 1, 1}, fill_shared_kernel, 65), "heap-buffer-overflow");
+  EXPECT_DEATH(launch_now({"write", 1, 1}, write_kernel, p, 100), "poison");
+  EXPECT_DEATH(launch_now({"write", 1, 1}, write_kernel, p, -1), "poison");
+  EXPECT_DEATH(launch_now({"shared", 1, 1}, fill_shared_kernel, 65), "heap-buffer-overflow");
   t = Tensor();
-  EXPECT_DEATH(gpu::launch({"write", 1, 1}, write_kernel, p, 5), "poison");
+  EXPECT_DEATH(launch_now({"write", 1, 1}, write_kernel, p, 5), "poison");
 }
 #else
 TEST(SimtMemoryTest, OverrunsAreSeen) {
@@ -193,7 +200,7 @@ TEST(SimtMemoryTest, OverrunsAreSeen) {
   char* p = static_cast<char*>(t.raw());
   expect_error<CudaError>(
       [&] {
-        gpu::launch({"write", 1, 1}, write_kernel, p, 100);
+        launch_now({"write", 1, 1}, write_kernel, p, 100);
       },
       "kernel 'write': device memory of 100 bytes was written at byte 100");
 }

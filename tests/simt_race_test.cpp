@@ -16,6 +16,13 @@ namespace {
 
 using testing::expect_error;
 
+/// Launches and waits: what the kernel did wrong is thrown from here.
+template <class... Params, class... Args>
+void launch_now(const gpu::Launch& config, void (*kernel)(Params...), Args... args) {
+  gpu::launch(config, kernel, args...);
+  synchronize(Device::cuda());
+}
+
 /// Each thread writes its own element and reads its neighbour's; `how` orders the two.
 enum class How { nothing, barrier, warp, ballot };
 
@@ -88,28 +95,24 @@ class SimtRaceTest : public ::testing::TestWithParam<int> {
 INSTANTIATE_TEST_SUITE_P(Schedules, SimtRaceTest, ::testing::Range(0, simt::kSchedules));
 
 TEST_P(SimtRaceTest, BarriersAndWarpSyncsOrder) {
-  gpu::launch({"good", 1, 64}, neighbour_kernel<How::barrier>, out());
-  gpu::launch({"good", 1, 64}, neighbour_kernel<How::warp>, out());
-  gpu::launch({"good", 1, 64}, write_after_read_kernel, out(), true);
+  launch_now({"good", 1, 64}, neighbour_kernel<How::barrier>, out());
+  launch_now({"good", 1, 64}, neighbour_kernel<How::warp>, out());
+  launch_now({"good", 1, 64}, write_after_read_kernel, out(), true);
 }
 
 TEST_P(SimtRaceTest, NothingElseOrdersABlock) {
   for (auto* kernel : {neighbour_kernel<How::nothing>, neighbour_kernel<How::ballot>})
-    expect_error<CudaError>(
-        [&] {
-          gpu::launch({"bad", 1, 64}, kernel, out());
-        },
-        "of shared 'tile'");
+    expect_error<CudaError>([&] { launch_now({"bad", 1, 64}, kernel, out()); }, "of shared 'tile'");
   expect_error<CudaError>(
       [&] {
-        gpu::launch({"bad", 1, 64}, write_after_read_kernel, out(), false);
+        launch_now({"bad", 1, 64}, write_after_read_kernel, out(), false);
       },
       "of shared 'tile'; thread ");
 }
 
 TEST_P(SimtRaceTest, BothLinesAreNamed) {
   try {
-    gpu::launch({"bad", 1, 64}, write_after_read_kernel, out(), false);
+    launch_now({"bad", 1, 64}, write_after_read_kernel, out(), false);
     FAIL() << "no race was seen";
   } catch (const CudaError& e) {
     const std::string text = e.what();
@@ -122,16 +125,16 @@ TEST_P(SimtRaceTest, BothLinesAreNamed) {
 TEST_P(SimtRaceTest, SmallNeighboursDoNotCollide) {
   Tensor bytes = Tensor::zeros({64}, DType::u8, Device::cuda());
   Tensor halves = Tensor::zeros({64}, DType::bf16, Device::cuda());
-  gpu::launch({"good", 1, 64}, neighbours_of_one_word_kernel<std::uint8_t>,
-              bytes.data<std::uint8_t>());
-  gpu::launch({"good", 1, 64}, neighbours_of_one_word_kernel<BFloat16>, halves.data<BFloat16>());
+  launch_now({"good", 1, 64}, neighbours_of_one_word_kernel<std::uint8_t>,
+             bytes.data<std::uint8_t>());
+  launch_now({"good", 1, 64}, neighbours_of_one_word_kernel<BFloat16>, halves.data<BFloat16>());
 }
 
 TEST_P(SimtRaceTest, BlocksAreNotOrdered) {
-  gpu::launch({"good", 1, 64}, same_element_kernel, out());
+  launch_now({"good", 1, 64}, same_element_kernel, out());
   expect_error<CudaError>(
       [&] {
-        gpu::launch({"bad", 2, 64}, same_element_kernel, out());
+        launch_now({"bad", 2, 64}, same_element_kernel, out());
       },
       "byte 0 of device memory of 256 bytes");
 }
@@ -140,8 +143,8 @@ TEST_P(SimtRaceTest, FenceAndAtomicOrderBlocks) {
   Tensor partial = zeros(9), count = zeros(1);
   const auto run = [&](auto kernel) {
     count.fill(0);
-    gpu::launch({"last_block", 9, 64}, kernel, partial.data<int>(),
-                reinterpret_cast<unsigned*>(count.data<int>()), out());
+    launch_now({"last_block", 9, 64}, kernel, partial.data<int>(),
+               reinterpret_cast<unsigned*>(count.data<int>()), out());
   };
   run(last_block_kernel<true>);
   EXPECT_EQ(out_.to_vector<int>()[0], 36);  // 0 + 1 + ... + 8
@@ -151,14 +154,14 @@ TEST_P(SimtRaceTest, FenceAndAtomicOrderBlocks) {
 TEST_P(SimtRaceTest, SharedMemoryIsWrittenBeforeItIsRead) {
   expect_error<CudaError>(
       [&] {
-        gpu::launch({"bad", 2, 64}, unwritten_kernel, out());
+        launch_now({"bad", 2, 64}, unwritten_kernel, out());
       },
       "of shared 'tile', which no thread of the block has written");
 }
 
 TEST_P(SimtRaceTest, KernelsOnlyTouchDeviceMemory) {
   const std::vector<int> host(64);
-  const auto follow = [&](const int* p) { gpu::launch({"bad", 1, 1}, follow_kernel, p, out()); };
+  const auto follow = [&](const int* p) { launch_now({"bad", 1, 1}, follow_kernel, p, out()); };
   follow(out());
   expect_error<CudaError>([&] { follow(host.data()); }, "neither device memory nor its own");
   expect_error<CudaError>([&] { follow(out() + 64); }, "neither device memory nor its own");
@@ -167,8 +170,8 @@ TEST_P(SimtRaceTest, KernelsOnlyTouchDeviceMemory) {
 TEST_P(SimtRaceTest, WideAccessesAreOneAccess) {
   Tensor from = zeros(64), to = zeros(64);
   const auto run = [&](int step) {
-    gpu::launch({"copy16", 1, 4}, copy16_kernel, static_cast<char*>(to.raw()),
-                static_cast<const char*>(from.raw()), step);
+    launch_now({"copy16", 1, 4}, copy16_kernel, static_cast<char*>(to.raw()),
+               static_cast<const char*>(from.raw()), step);
   };
   run(16);
   expect_error<CudaError>([&] { run(0); }, "a race");

@@ -1,13 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// core/backend.h on the emulated GPU. Every call is done when it returns.
+// Memory and copies of core/backend.h on the emulated GPU; streams are in stream.cpp.
 #include <limbeck/core/backend.h>
 
 #include <cstring>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
 
 #include <limbeck/core/error.h>
+#include <limbeck/tests/simt/backend.h>
 #include <limbeck/tests/simt/memory.h>
+#include <limbeck/tests/simt/queue.h>
 
-namespace limbeck::backend {
+namespace limbeck {
+namespace {
+
+std::uint64_t digest = 0;
+
+}  // namespace
+
+std::uint64_t simt::host_digest() { return digest; }
+void simt::reset_host_digest() { digest = 0xcbf29ce484222325u; }
+
+namespace backend {
 namespace {
 
 using limbeck::detail::concat;
@@ -20,6 +37,20 @@ void check_on_device(const char* call, const void* p, std::size_t bytes) {
   if (bytes > 0 && !simt::find_allocation(p).contains(p, bytes))
     throw CudaError(
         concat(call, ": ", bytes, " bytes at ", p, " are not in one device allocation"));
+}
+
+/// Queues an access to `bytes` bytes at each of `places`, which must be valid now and when it runs.
+void enqueue_access(const char* call, std::vector<const void*> places, std::size_t bytes,
+                    std::function<void()> access) {
+  const auto check = [=, places = std::move(places)] {
+    for (const void* p : places) check_on_device(call, p, bytes);
+  };
+  check();
+  simt::enqueue([check, access = std::move(access)] {
+    check();
+    const simt::DeviceMemoryAccess open;
+    access();
+  });
 }
 
 void check_on_host(const char* call, const void* p) {
@@ -39,44 +70,54 @@ void select(int device) { check_device(device); }
 
 void* allocate(int device, std::size_t bytes) {
   check_device(device);
-  return simt::allocate(bytes);
+  std::lock_guard lock(simt::queues().mutex);
+  void* p = simt::allocate(bytes);
+  simt::queues().home[p] = selected_stream(device);
+  return p;
 }
+
 void release(int device, void* p) {
   check_device(device);
-  simt::release(p);
+  std::lock_guard lock(simt::queues().mutex);
+  const auto home = simt::queues().home.extract(p);
+  if (home.empty()) throw CudaError(concat("release: ", p, " is no live device allocation"));
+  simt::enqueue_cleanup(home.mapped(), [p] { simt::release(p); });
 }
 
 void copy_to_device(int device, void* dst, const void* src, std::size_t bytes) {
   check_device(device);
+  simt::check_may_wait("copy_to_device");
   check_on_device("copy_to_device", dst, bytes);
   check_on_host("copy_to_device", src);
-  const simt::DeviceMemoryAccess access;
-  std::memcpy(dst, src, bytes);
+  enqueue_access("copy_to_device", {dst}, bytes, [=] { std::memcpy(dst, src, bytes); });
+  simt::drain();
 }
 
 void copy_to_host(int device, void* dst, const void* src, std::size_t bytes) {
   check_device(device);
+  simt::check_may_wait("copy_to_host");
   check_on_host("copy_to_host", dst);
-  check_on_device("copy_to_host", src, bytes);
-  const simt::DeviceMemoryAccess access;
-  std::memcpy(dst, src, bytes);
+  enqueue_access("copy_to_host", {src}, bytes, [=] { std::memcpy(dst, src, bytes); });
+  simt::drain();
+  for (std::size_t i = 0; i < bytes; ++i)  // FNV-1a
+    digest = (digest ^ static_cast<const unsigned char*>(dst)[i]) * 0x100000001b3u;
 }
 
 void copy_on_device(int device, void* dst, const void* src, std::size_t bytes) {
   check_device(device);
-  check_on_device("copy_on_device", dst, bytes);
-  check_on_device("copy_on_device", src, bytes);
-  const simt::DeviceMemoryAccess access;
-  std::memmove(dst, src, bytes);
+  enqueue_access("copy_on_device", {dst, src}, bytes, [=] { std::memmove(dst, src, bytes); });
 }
 
 void set_bytes(int device, void* dst, int value, std::size_t bytes) {
   check_device(device);
-  check_on_device("set_bytes", dst, bytes);
-  const simt::DeviceMemoryAccess access;
-  std::memset(dst, value, bytes);
+  enqueue_access("set_bytes", {dst}, bytes, [=] { std::memset(dst, value, bytes); });
 }
 
-void synchronize(int device) { check_device(device); }
+void synchronize(int device) {
+  check_device(device);
+  simt::check_may_wait("synchronize");
+  simt::drain_all();
+}
 
-}  // namespace limbeck::backend
+}  // namespace backend
+}  // namespace limbeck

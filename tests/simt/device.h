@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -41,12 +42,13 @@ void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
     void (*kernel)(Params...);
     std::tuple<Params...> args;
   };
-  const Call call{kernel, {static_cast<Params>(std::forward<Args>(args))...}};
+  const auto call =
+      std::make_shared<const Call>(kernel, std::tuple<Params...>{static_cast<Params>(args)...});
   const auto thread = [](const void* p) {
     const Call& c = *static_cast<const Call*>(p);
     std::apply(c.kernel, c.args);
   };
-  simt::run(config, {thread, &call, sizeof call});
+  simt::launch(config, {thread, call.get(), sizeof *call}, call);
 }
 
 LIMBECK_DEVICE void sync_block(Site site = Site::current()) { simt::sync_block(site); }

@@ -25,23 +25,6 @@ uint3 position_of(std::uint64_t index, const dim3& extent) {
           static_cast<unsigned>(index / extent.x / extent.y)};
 }
 
-void check(const Launch& launch) {
-  const dim3 g = launch.grid, b = launch.block;
-  if (volume(g) == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535 || volume(b) == 0 ||
-      volume(b) > 1024 || b.z > 64 || launch.dynamic_shared > kMaxShared)
-    throw CudaError(limbeck::detail::concat(
-        "kernel '", launch.name, "': grid ", describe({g.x, g.y, g.z}), ", block ",
-        describe({b.x, b.y, b.z}), ", ", launch.dynamic_shared,
-        " bytes of dynamic shared memory; expected at least one block of 1 to 1024 threads and at "
-        "most ",
-        kMaxShared, " bytes"));
-  gpu::check_cluster(launch.name, launch.cluster, g.x);
-  if (launch.cooperative && volume(g) > max_grid(launch))
-    throw CudaError(limbeck::detail::concat("kernel '", launch.name, "': a cooperative launch of ",
-                                            volume(g), " blocks; expected at most ",
-                                            max_grid(launch), ", which run at once"));
-}
-
 void run_thread() {
   Fiber::entered();
   for (;;) {  // a fiber serves one thread of each block that takes its place
@@ -179,10 +162,26 @@ void prepare_places(std::size_t clusters, std::size_t block_size) {
 
 }  // namespace
 
+void check(const Launch& launch) {
+  const dim3 g = launch.grid, b = launch.block;
+  if (volume(g) == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535 || volume(b) == 0 ||
+      volume(b) > 1024 || b.z > 64 || launch.dynamic_shared > kMaxShared)
+    throw CudaError(limbeck::detail::concat(
+        "kernel '", launch.name, "': grid ", describe({g.x, g.y, g.z}), ", block ",
+        describe({b.x, b.y, b.z}), ", ", launch.dynamic_shared,
+        " bytes of dynamic shared memory; expected at least one block of 1 to 1024 threads and at "
+        "most ",
+        kMaxShared, " bytes"));
+  gpu::check_cluster(launch.name, launch.cluster, g.x);
+  if (launch.cooperative && volume(g) > max_grid(launch))
+    throw CudaError(limbeck::detail::concat("kernel '", launch.name, "': a cooperative launch of ",
+                                            volume(g), " blocks; expected at most ",
+                                            max_grid(launch), ", which run at once"));
+}
+
 void run(const Launch& launch, const Kernel& kernel) {
   static std::mutex mutex;
   std::lock_guard lock(mutex);
-  check(launch);
   const DeviceMemoryAccess access;
   const std::size_t block_size = volume(launch.block);
   const std::size_t clusters = volume(launch.grid) / launch.cluster;

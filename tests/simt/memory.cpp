@@ -58,6 +58,9 @@ class Arena {
       throw CudaError(
           limbeck::detail::concat("release: ", pointer, " is no live device allocation"));
     const std::size_t slot = slot_bytes(found->second);
+    guard(false);
+    std::memset(p, 0xff, found->second);  // so that work that comes too late sees it
+    guard(accesses_ == 0);
     live_.erase(found);
     sanitizer::forbid(p, slot);
     quarantine_.emplace_back(p, slot);

@@ -20,7 +20,7 @@ function(planted_bug name op file before after)
     COMPILE_OPTIONS "-x;c++;${LIMBECK_SIMT_FLAGS};-w")
   add_executable(planted_${name} ${kernel} $<TARGET_OBJECTS:${op}_test>)
   target_include_directories(planted_${name} BEFORE PRIVATE ${folder})
-  target_link_libraries(planted_${name} PRIVATE limbeck_kernels limbeck_options GTest::gtest_main)
+  target_link_libraries(planted_${name} PRIVATE limbeck_kernels limbeck_options GTest::gtest)
   add_test(NAME planted_bug.${name}
     COMMAND planted_${name} --gtest_filter=*cuda* --gtest_fail_fast --gtest_brief=1)
   set_tests_properties(planted_bug.${name} PROPERTIES WILL_FAIL TRUE TIMEOUT 120)

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <source_location>
 #include <string>
 
@@ -42,8 +43,14 @@ struct Kernel {
   std::size_t params_bytes;
 };
 
-/// Runs the whole grid. Throws CudaError naming kernel, block, thread, file and line when a thread
-/// breaks a rule of CUDA's; the other threads are then dropped where they stand.
+/// Throws CudaError when CUDA would refuse the launch.
+void check(const Launch& launch);
+
+/// Checks it and queues it on the selected stream; `params` is what kernel.params points into.
+void launch(const Launch& launch, const Kernel& kernel, std::shared_ptr<const void> params);
+
+/// Runs the whole grid now. Throws CudaError naming kernel, block, thread, file and line when a
+/// thread breaks a rule of CUDA's; the other threads are then dropped where they stand.
 void run(const Launch& launch, const Kernel& kernel);
 
 /// Ends the launch with that error, seen from the running thread.

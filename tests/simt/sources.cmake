@@ -7,12 +7,14 @@ set(LIMBECK_SIMT_SOURCES
   tests/simt/grid.cpp
   tests/simt/matrix.cpp
   tests/simt/memory.cpp
+  tests/simt/queue.cpp
   tests/simt/schedule.cpp
   tests/simt/shared.cpp
+  tests/simt/stream.cpp
   tests/simt/warp.cpp)
-set(LIMBECK_SIMT_LIBRARIES tests/simt/cublas.cpp tests/simt/cudnn.cpp)
+set(LIMBECK_SIMT_LIBRARIES tests/simt/cublas.cpp tests/simt/cudnn.cpp tests/simt/library.cpp)
 set(LIMBECK_SIMT_FLAGS -Wno-unknown-pragmas)  # for kernels
-set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_cluster simt_misuse simt_mma)
+set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_cluster simt_misuse simt_mma simt_queue)
 
 # The race build hooks every access a kernel makes. Half of the plain build's own tests are races.
 option(LIMBECK_SIMT_RACE "Check the kernels for races (with LIMBECK_GPU=simt)" OFF)

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/core/stream.h>
+
+namespace limbeck {
+
+Stream::Stream(Device device) : device_(device) {
+  if (device_.is_cuda()) handle_ = backend::create_stream(device_.index());
+}
+Stream::~Stream() {
+  if (device_.is_cuda()) backend::destroy_stream(device_.index(), handle_);
+}
+
+StreamScope::StreamScope(const Stream& stream) : device_(stream.device()) {
+  if (!device_.is_cuda()) return;
+  before_ = backend::selected_stream(device_.index());
+  backend::select_stream(device_.index(), stream.handle_);
+}
+StreamScope::~StreamScope() {
+  if (device_.is_cuda()) backend::select_stream(device_.index(), before_);
+}
+
+Event::Event(Device device) : device_(device) {
+  if (device_.is_cuda()) handle_ = backend::create_event(device_.index());
+}
+Event::~Event() {
+  if (device_.is_cuda()) backend::destroy_event(device_.index(), handle_);
+}
+void Event::record() {
+  if (device_.is_cuda()) backend::record_event(device_.index(), handle_);
+}
+void Event::wait() {
+  if (device_.is_cuda()) backend::wait_event(device_.index(), handle_);
+}
+
+}  // namespace limbeck
