@@ -32,4 +32,13 @@ void Event::wait() {
   if (device_.is_cuda()) backend::wait_event(device_.index(), handle_);
 }
 
+void Branch::run(const std::function<void()>& body) {
+  fork_.record();
+  const StreamScope scope(stream_);
+  fork_.wait();
+  body();
+  done_.record();
+}
+void Branch::join() { done_.wait(); }
+
 }  // namespace limbeck

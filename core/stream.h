@@ -3,6 +3,8 @@
 // CPU, where every call is done when it returns, all of this is without effect.
 #pragma once
 
+#include <functional>
+
 #include <limbeck/core/backend.h>
 #include <limbeck/core/device.h>
 
@@ -53,25 +55,18 @@ class Event {
   backend::Event* handle_ = nullptr;
 };
 
-/// Work beside the selected stream: what run() queues goes to a stream of the branch's own,
-/// after all that was queued before; join() makes the selected stream wait for it.
+/// Work beside the selected stream: what run() queues goes to a stream of the branch's own, after
+/// all that was queued before; join() makes the selected stream wait for it.
 ///
 ///   branch.run([&] { teacher_forward(); });
-///   student_forward();                       // at the same time
+///   student_forward();  // at the same time
 ///   branch.join();
 class Branch {
  public:
   explicit Branch(Device device) : stream_(device), fork_(device), done_(device) {}
 
-  template <class Body>
-  void run(Body&& body) {
-    fork_.record();
-    const StreamScope scope(stream_);
-    fork_.wait();
-    body();
-    done_.record();
-  }
-  void join() { done_.wait(); }
+  void run(const std::function<void()>& body);
+  void join();
 
  private:
   Stream stream_;

@@ -99,6 +99,26 @@ TEST_F(GraphTest, KeepsTheMemoryItsWorkUses) {
   EXPECT_LE(pool_stats(kGpu).reserved, before.reserved);
 }
 
+TEST_F(GraphTest, BranchesDoNotShareMemoryThatIsLetGo) {
+  Branch branch(kGpu);
+  Tensor x = Tensor::full({1000}, 3, DType::f32, kGpu), teacher = Tensor::empty_like(x),
+         student = Tensor::empty_like(x);
+  const Graph graph(kGpu, [&] {
+    branch.run([&] {
+      Tensor inside = Tensor::empty_like(x);
+      scale(inside, x, 2);
+      add(teacher, inside, inside);
+    });
+    Tensor inside = Tensor::empty_like(x);
+    scale(inside, x, 10);
+    add(student, inside, inside);
+    branch.join();
+  });
+  graph.launch();
+  expect_close(teacher, std::vector<double>(1000, 12), 0);
+  expect_close(student, std::vector<double>(1000, 60), 0);
+}
+
 TEST_F(GraphTest, WaitingForTheDeviceIsRefusedAndLeavesNothingBehind) {
   Tensor x = Tensor::full({10}, 1, DType::f32, kGpu);
   const auto expect_refused = [&](const std::function<void()>& body) {

@@ -2,14 +2,15 @@
 # shellcheck shell=bash
 # Shared by the scripts beside it, which source this file: configures and builds one folder.
 
-# limbeck_build <folder> [cmake options...]: builds all of it, quietly unless something fails.
+# limbeck_build <folder> [cmake options...]: builds $target, or all of it, quietly unless something
+# fails.
 limbeck_build() {
   local folder=$1 log
   shift
   log=$(mktemp)
   echo "building in $folder"
   if ! { cmake -S . -B "$folder" -G Ninja "-DCMAKE_CUDA_ARCHITECTURES=$(cuda_architecture)" "$@" &&
-    cmake --build "$folder" -j "$(nproc)"; } </dev/null >"$log" 2>&1; then
+    cmake --build "$folder" -j "$(nproc)" --target "${target:-all}"; } </dev/null >"$log" 2>&1; then
     tail -n 60 "$log" >&2
     rm -f "$log"
     echo "the build in $folder failed" >&2

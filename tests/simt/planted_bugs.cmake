@@ -1,29 +1,38 @@
-# Proof that the race build catches bugs: each planted_bug() below changes one line of a kernel, and
-# a test passes when the op's own tests fail on it. A line that is no longer there stops the build.
+# Proof that the race build catches bugs: each planted_bug() below changes one line of the project, and
+# a test passes when the file's own tests fail on it. A line that is no longer there stops the build.
 
-# planted_bug(name op file before after): `file` of kernels/, seen through op's tests.
-function(planted_bug name op file before after)
+# planted_bug(name test file before after): `file`, of kernels/ where it names no folder, seen
+# through test's tests.
+function(planted_bug name test file before after)
+  set(unit ${file})
+  if(NOT file MATCHES "/")
+    set(unit kernels/${test}.cu)
+    set(file kernels/${file})
+  endif()
   set(folder ${PROJECT_BINARY_DIR}/planted_bugs/${name})
-  set(patched ${folder}/limbeck/kernels/${file})
+  set(patched ${folder}/limbeck/${file})
   file(CONFIGURE OUTPUT ${folder}/before CONTENT "${before}" @ONLY)
   file(CONFIGURE OUTPUT ${folder}/after CONTENT "${after}" @ONLY)
   add_custom_command(OUTPUT ${patched}
-    COMMAND ${CMAKE_COMMAND} -D FROM=${PROJECT_SOURCE_DIR}/kernels/${file} -D TO=${patched}
+    COMMAND ${CMAKE_COMMAND} -D FROM=${PROJECT_SOURCE_DIR}/${file} -D TO=${patched}
       -D FOLDER=${folder} -P ${PROJECT_SOURCE_DIR}/tests/simt/plant_bug.cmake
-    DEPENDS ${PROJECT_SOURCE_DIR}/kernels/${file} ${folder}/before ${folder}/after
+    DEPENDS ${PROJECT_SOURCE_DIR}/${file} ${folder}/before ${folder}/after
       ${PROJECT_SOURCE_DIR}/tests/simt/plant_bug.cmake)
-  # The kernel as a source of this target alone; a patched header is found before the real one.
-  set(kernel ${folder}/${op}.cu)
-  file(WRITE ${kernel}.new "#include <limbeck/kernels/${op}.cu>\n")
-  file(COPY_FILE ${kernel}.new ${kernel} ONLY_IF_DIFFERENT)
-  set_source_files_properties(${kernel} PROPERTIES LANGUAGE CXX OBJECT_DEPENDS ${patched}
+  # The file as a source of this target alone; a patched header is found before the real one.
+  set(source ${folder}/patched.cu)
+  file(WRITE ${source}.new "#include <limbeck/${unit}>\n")
+  file(COPY_FILE ${source}.new ${source} ONLY_IF_DIFFERENT)
+  set_source_files_properties(${source} PROPERTIES LANGUAGE CXX OBJECT_DEPENDS ${patched}
     COMPILE_OPTIONS "-x;c++;${LIMBECK_SIMT_FLAGS};-w")
-  add_executable(planted_${name} ${kernel} $<TARGET_OBJECTS:${op}_test>)
+  add_executable(planted_${name} ${source} $<TARGET_OBJECTS:${test}_test>
+    $<TARGET_OBJECTS:limbeck_test_main>)
   target_include_directories(planted_${name} BEFORE PRIVATE ${folder})
   target_link_libraries(planted_${name} PRIVATE limbeck_kernels limbeck_options GTest::gtest)
   add_test(NAME planted_bug.${name}
-    COMMAND planted_${name} --gtest_filter=*cuda* --gtest_fail_fast --gtest_brief=1)
-  set_tests_properties(planted_bug.${name} PROPERTIES WILL_FAIL TRUE TIMEOUT 120)
+    COMMAND planted_${name} --gtest_filter=*cuda*:Graph* --gtest_fail_fast --gtest_brief=1)
+  set_tests_properties(planted_bug.${name} PROPERTIES
+    WILL_FAIL TRUE TIMEOUT 120 LABELS kernels ENVIRONMENT LIMBECK_SIMT_SCHEDULES=2)
+  add_dependencies(kernel_tests planted_${name})
 endfunction()
 
 # Barriers and who does what
@@ -74,3 +83,14 @@ planted_bug(window_forgotten pool2d pool2d.cu "(first + g.stride - 1) / g.stride
 planted_bug(host_pointer argmax argmax.cu
   "a.data<std::int32_t>(), b.data<std::int32_t>(), a.numel());"
   "std::vector<std::int32_t>(a.numel()).data(), b.data<std::int32_t>(), a.numel());")
+planted_bug(temporary_gone_before_launch kd_loss kd_loss.cu
+  "gpu::mean_scale(counted," "gpu::mean_scale(*std::make_unique<Tensor>(),")
+planted_bug(graph_without_its_memory graph core/pool.cpp
+  "owner.region == 0 ? reuses_ : regions_.contains(owner.region)" "reuses_")
+# Streams
+planted_bug(branch_does_not_wait stream core/stream.cpp "fork_.wait();" "")
+planted_bug(branch_is_not_waited_for stream core/stream.cpp "done_.wait();" "")
+planted_bug(branch_is_done_too_early stream core/stream.cpp
+  "body();\n  done_.record();" "done_.record();\n  body();")
+planted_bug(branches_share_memory graph core/pool.cpp
+  "{current_region, backend::selected_stream(device_.index())}" "{current_region, nullptr}")

@@ -16,6 +16,21 @@ set(LIMBECK_SIMT_LIBRARIES tests/simt/cublas.cpp tests/simt/cudnn.cpp tests/simt
 set(LIMBECK_SIMT_FLAGS -Wno-unknown-pragmas)  # for kernels
 set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_cluster simt_misuse simt_mma simt_queue)
 
+# Sanitizers watch what runs on the emulated GPU here; the CPU twins have a sanitized build of their
+# own (LIMBECK_GPU=off), and take most of the compiler's time in this one.
+if(LIMBECK_SANITIZE)
+  list(APPEND LIMBECK_SIMT_FLAGS -O1)
+  foreach(twin IN LISTS LIMBECK_OPS ITEMS gemm onednn onednn_conv2d onednn_matmul)
+    set_source_files_properties(kernels/${twin}.cpp PROPERTIES COMPILE_OPTIONS -fno-sanitize=all)
+  endforeach()
+endif()
+
+option(LIMBECK_COVERAGE "Count the kernels' lines that run (with LIMBECK_GPU=simt)" OFF)
+if(LIMBECK_COVERAGE)
+  list(APPEND LIMBECK_SIMT_FLAGS -O0 --coverage)
+  target_link_options(limbeck_options INTERFACE --coverage)
+endif()
+
 # The race build hooks every access a kernel makes. Half of the plain build's own tests are races.
 option(LIMBECK_SIMT_RACE "Check the kernels for races (with LIMBECK_GPU=simt)" OFF)
 if(LIMBECK_SIMT_RACE)

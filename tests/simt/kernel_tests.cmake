@@ -1,0 +1,21 @@
+# The target kernel_tests builds, and `ctest -L kernels` runs, what shows that the kernels are right
+# and nothing else: all of them under every schedule (one in the race build, which needs no more),
+# and the emulation's own tests.
+add_custom_target(kernel_tests)
+foreach(stem IN LISTS LIMBECK_OPS LIMBECK_DEVICE_TESTS)
+  add_dependencies(kernel_tests ${stem}_test)
+  set(schedules 8)
+  set(filter --gtest_filter=*cuda*:Graph*)
+  if(stem MATCHES "^simt")  # choose schedules themselves
+    set(schedules 1)
+    set(filter)
+  elseif(LIMBECK_SIMT_RACE)
+    set(schedules 1)
+  endif()
+  add_test(NAME kernels.${stem} COMMAND ${stem}_test ${filter} --gtest_brief=1)
+  set_tests_properties(kernels.${stem} PROPERTIES LABELS kernels
+    ENVIRONMENT LIMBECK_SIMT_SCHEDULES=${schedules})
+endforeach()
+if(LIMBECK_SIMT_RACE)
+  include(tests/simt/planted_bugs.cmake)
+endif()
