@@ -48,14 +48,15 @@ TEST_P(StreamTest, ABranchRunsAfterTheForkAndBeforeTheJoin) {
   for (int step = 1; step <= 3; ++step) {
     scale(x, x, 2);
     branch.run([&] {
-      const Tensor code = Tensor::full({3}, 1, dtype(), device());  // gone before its reader ran
+      Tensor code = Tensor::empty_like(x);  // gone before its reader ran
+      scale(code, x, 3);
       add(teacher, x, code);
     });
     mul(student, x, x);
     branch.join();
     add(student, student, teacher);
   }
-  expect_close(student, {64 + 9, 256 + 17, 576 + 25}, tolerance());
+  expect_close(student, {64 + 32, 256 + 64, 576 + 96}, tolerance());
 }
 
 TEST_P(StreamTest, WorkOfADestroyedStreamIsDone) {

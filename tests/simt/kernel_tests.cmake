@@ -18,4 +18,13 @@ foreach(stem IN LISTS LIMBECK_OPS LIMBECK_DEVICE_TESTS)
 endforeach()
 if(LIMBECK_SIMT_RACE)
   include(tests/simt/planted_bugs.cmake)
+  return()
 endif()
+
+# Proof that the tests' frame sees what it is there to see.
+foreach(fault AnErrorIsLeftQueued BytesDependOnTheSchedule NothingIsLaunched)
+  add_test(NAME must_fail.${fault} COMMAND simt_queue_test --gtest_also_run_disabled_tests
+    --gtest_filter=*MustFail*.DISABLED_${fault}* --gtest_brief=1)
+  set_tests_properties(must_fail.${fault} PROPERTIES
+    WILL_FAIL TRUE LABELS kernels ENVIRONMENT LIMBECK_SIMT_SCHEDULES=8)
+endforeach()

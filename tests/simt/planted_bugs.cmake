@@ -5,9 +5,11 @@
 # through test's tests.
 function(planted_bug name test file before after)
   set(unit ${file})
+  set(schedules 8)  # it takes some to see that streams are not ordered, one to see that threads are not
   if(NOT file MATCHES "/")
     set(unit kernels/${test}.cu)
     set(file kernels/${file})
+    set(schedules 1)
   endif()
   set(folder ${PROJECT_BINARY_DIR}/planted_bugs/${name})
   set(patched ${folder}/limbeck/${file})
@@ -31,7 +33,7 @@ function(planted_bug name test file before after)
   add_test(NAME planted_bug.${name}
     COMMAND planted_${name} --gtest_filter=*cuda*:Graph* --gtest_fail_fast --gtest_brief=1)
   set_tests_properties(planted_bug.${name} PROPERTIES
-    WILL_FAIL TRUE TIMEOUT 120 LABELS kernels ENVIRONMENT LIMBECK_SIMT_SCHEDULES=2)
+    WILL_FAIL TRUE TIMEOUT 120 LABELS kernels ENVIRONMENT LIMBECK_SIMT_SCHEDULES=${schedules})
   add_dependencies(kernel_tests planted_${name})
 endfunction()
 
