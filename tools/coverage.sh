@@ -13,9 +13,9 @@ ctest --test-dir "$folder" -j "$(nproc)" -R '^kernels\.' --output-on-failure --n
   tail -n 3
 
 # gcov annotates each source once per object it is part of: a line is run when it is in any.
-find "$folder" -name '*.cu.gcda' -exec gcov --stdout --relative-only {} + |
+find "$folder" -name '*.cu.gcda' -exec gcov --stdout {} + |
   awk -F: '
-    $2 + 0 == 0 && $3 == "Source" { file = $4; sub(/.*include\/limbeck\//, "", file) }
+    $2 + 0 == 0 && $3 == "Source" { file = $4; sub(/.*\/kernels\//, "kernels/", file) }
     $2 + 0 > 0 && file ~ /^kernels\/.*\.cuh?$/ {
       gsub(/[ *]/, "", $1); key = file SUBSEP $2 + 0
       if ($1 ~ /^[0-9]/) run[key] = 1
