@@ -102,6 +102,13 @@ TEST_P(Conv2dTest, AgainstTheDefinition) {
   }
 }
 
+TEST_P(Conv2dTest, AnImageOfPaddingAloneGivesTheBias) {
+  Tensor y = make_like({1, 2, 1, 2});
+  conv2d_forward(y, make_like({1, 0, 1, 3}), make_like({2, 3, 5, 3}), make({4, 5}, {2}),
+                 {.stride = 1, .padding = 2});
+  expect_close(y, {4, 5, 4, 5}, 0);
+}
+
 TEST_P(Conv2dTest, EmptyBatchWritesZeroWeightGradients) {
   expect_no_launch();
   Tensor dw = make_like({2, 3, 3, 1});

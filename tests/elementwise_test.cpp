@@ -11,6 +11,20 @@ namespace {
 class ElementwiseTest : public DeviceTest {};
 LIMBECK_INSTANTIATE_DEVICE_TEST(ElementwiseTest);
 
+TEST_P(ElementwiseTest, EveryFloatingTypeOfTheDevice) {
+  for (DType type : {DType::f16, DType::f64}) {
+    const Tensor x = Tensor::from(std::vector<double>{1, -2, 0.5}, {3}).to(type).to(device());
+    Tensor y = Tensor::zeros_like(x);
+    const auto run = [&] { scale(y, x, -2); };
+    if (device().is_cuda() && type == DType::f64) {
+      expect_error(run, "dtype f64 on a GPU; expected f32, bf16 or f16");
+    } else {
+      run();
+      expect_close(y, {-2, 4, -1}, 0);
+    }
+  }
+}
+
 TEST_P(ElementwiseTest, HandNumbers) {
   const Tensor a = make({1, -2, 0.5}, {3}), b = make({4, 3, -8}, {3});
   Tensor y = make_like({3});

@@ -74,6 +74,13 @@ TEST_P(GatherImagesTest, ScalesAndShifts) {
   expect_close(gather(data, {1, 0}, {.scale = 0.01, .shift = -1}), {1, 1.55, -1, 0}, tolerance());
 }
 
+TEST_P(GatherImagesTest, IndexOutOfRangeThrowsOrGivesZeros) {
+  const Tensor data = Tensor::from(std::vector<std::uint8_t>{7, 100, 200, 255}, {2, 1, 2, 1});
+  const auto run = [&] { return gather(data, {2, 0, -1}, {.scale = 2, .shift = 1}); };
+  if (!device().is_cuda()) return expect_error(run, "gather_images: index 2 at position 0");
+  expect_close(run(), {0, 0, 15, 201, 0, 0}, 0);
+}
+
 TEST_P(GatherImagesTest, JitterMovesByTheWordsOfTheStream) {
   const std::int64_t n = 40, h = 9, w = 7, c = 3;
   const std::vector<double> values = random_values(n * h * w * c, 100);

@@ -124,6 +124,13 @@ TEST_P(MatmulTest, LinearWithoutBias) {
   expect_close(y, {5, 0}, 0);  // 2+3, max(-2-6, 0)
 }
 
+TEST_P(MatmulTest, LinearOfNothingIsTheBias) {
+  const Tensor bias = make({1, -2, 3}, {3});
+  Tensor y = make_like({2, 3});
+  linear_forward(y, nullptr, make_like({2, 0}), make_like({3, 0}), bias, Activation::relu);
+  expect_close(y, {1, 0, 3, 1, 0, 3}, 0);
+}
+
 TEST_P(MatmulTest, Rejections) {
   const Tensor a = make_like({2, 3}), b = make_like({4, 5});
   Tensor c = make_like({2, 5});

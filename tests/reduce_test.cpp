@@ -53,8 +53,9 @@ TEST_P(ReduceTest, SumOfOnesIsExact) {
 }
 
 TEST_P(ReduceTest, SumRowsAtEverySize) {
+  // On a GPU 129 rows and more are summed in slabs.
   for (std::int64_t C : {1, 10, 31, 32, 33, 255, 257, 1000})
-    for (std::int64_t N : {0, 1, 3, 128}) {
+    for (std::int64_t N : {0, 1, 3, 128, 129, 300}) {
       const Tensor x = make(random_values(N * C, 1, 1), {N, C});
       const auto values = to_doubles(x);
       std::vector<double> expected(static_cast<std::size_t>(C));
@@ -67,6 +68,15 @@ TEST_P(ReduceTest, SumRowsAtEverySize) {
       for (double& e : expected) e += 1;
       expect_close(wide, expected, tolerance(), x.shape().str() + " added");
     }
+}
+
+TEST_P(ReduceTest, SumRowsOfMoreThanEverySlabIsExact) {
+  const std::int64_t N = 33000;  // a GPU makes 256 slabs of 128 rows, or longer ones
+  std::vector<double> values;
+  for (std::int64_t n = 0; n < N; ++n) values.push_back(static_cast<double>(n % 4) - 1);
+  Tensor s = Tensor::full({1}, 777, sum_dtype(), device());
+  sum_rows(s, make(values, {N, 1}));
+  expect_close(s, {N / 2.0}, 0);
 }
 
 TEST_P(ReduceTest, AllFiniteSeesEveryElement) {
