@@ -2,12 +2,12 @@
 #include <limbeck/core/pool.h>
 
 #include <algorithm>
-#include <compare>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <new>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -31,7 +31,9 @@ thread_local std::uint64_t current_region = 0;  // 0: none
 struct Owner {
   std::uint64_t region = 0;
   const void* stream = nullptr;
-  auto operator<=>(const Owner&) const = default;
+  bool operator<(const Owner& o) const {
+    return std::tie(region, stream) < std::tie(o.region, o.stream);
+  }
 };
 
 class Pool {

@@ -9,8 +9,8 @@ source tools/build.sh
 folder=build/coverage
 target=kernel_tests limbeck_build "$folder" -DLIMBECK_GPU=simt -DLIMBECK_COVERAGE=ON
 find "$folder" -name '*.gcda' -delete
-ctest --test-dir "$folder" -j "$(nproc)" -R '^kernels\.' --output-on-failure --no-tests=error </dev/null |
-  tail -n 3
+ctest --test-dir "$folder" -j "$(nproc)" -R '^kernels\.' --output-on-failure --no-tests=error \
+  </dev/null | tail -n 3
 
 # gcov annotates each source once per object it is part of: a line is run when it is in any.
 find "$folder" -name '*.cu.gcda' -exec gcov --stdout {} + |
@@ -30,7 +30,7 @@ find "$folder" -name '*.cu.gcda' -exec gcov --stdout {} + |
         for (n = 1; n <= last[file]; n++)
           if ((file, n) in lines) { if ((file, n) in run) hit++; else missing = missing " " n }
         printf "%-28s %6.1f %% of %3d lines%s\n", file, 100 * hit / count[file], count[file],
-          missing == "" ? "" : ", not run:" missing " (" (file in why ? why[file] : "?") ")" | "sort"
+          missing == "" ? "" : ", not run:" missing " (" why[file] ")" | "sort"
       }
     }'
 for file in core/backend.cu kernels/cublas.cu kernels/cudnn.cu; do

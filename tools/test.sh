@@ -17,7 +17,8 @@ source tools/build.sh
 options_of() {
   local sanitize="-DLIMBECK_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo"
   # What the compiler saves by -O1 is more than the tests lose.
-  local quick="-DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS=-g1 -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1"
+  local quick="-DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1"
+  quick+=" -DCMAKE_CXX_FLAGS=-g1"
   case $1 in
     host) echo "-DLIMBECK_GPU=auto" ;;
     cpu) echo "-DLIMBECK_GPU=off" ;;
@@ -26,7 +27,7 @@ options_of() {
     kernels-asan) echo "-DLIMBECK_GPU=simt $sanitize $quick" ;;
     kernels-race) echo "-DLIMBECK_GPU=simt -DLIMBECK_SIMT_RACE=ON $quick" ;;
     *)
-      echo "test.sh: unknown build '$1'; expected host, cpu, simt, asan, kernels-asan or kernels-race" >&2
+      echo "test.sh: unknown build '$1'; its first lines name them" >&2
       return 2
       ;;
   esac
@@ -43,5 +44,6 @@ for build in "${builds[@]}"; do
   target=all tests=()
   if [[ $build == kernels-* ]]; then target=kernel_tests tests=(-L kernels); fi
   limbeck_build "build/$build" "${options[@]}"
-  ctest --test-dir "build/$build" -j "$(nproc)" "${tests[@]}" --output-on-failure --no-tests=error </dev/null
+  ctest --test-dir "build/$build" -j "$(nproc)" "${tests[@]}" --output-on-failure \
+    --no-tests=error </dev/null
 done

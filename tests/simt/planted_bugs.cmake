@@ -1,11 +1,12 @@
-# Proof that the race build catches bugs: each planted_bug() below changes one line of the project, and
-# a test passes when the file's own tests fail on it. A line that is no longer there stops the build.
+# Proof that the race build catches bugs: each planted_bug() below changes one line of the project,
+# and a test passes when the file's own tests fail on it. A line that is no longer there stops the
+# build.
 
 # planted_bug(name test file before after): `file`, of kernels/ where it names no folder, seen
 # through test's tests.
 function(planted_bug name test file before after)
   set(unit ${file})
-  set(schedules 8)  # it takes some to see that streams are not ordered, one to see that threads are not
+  set(schedules 8)  # to see that streams are not ordered; one shows that threads are not
   if(NOT file MATCHES "/")
     set(unit kernels/${test}.cu)
     set(file kernels/${file})
