@@ -10,12 +10,14 @@
 #include <limbeck/core/gpu.h>
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
+#include <limbeck/tests/simt/launch_now.h>
 #include <limbeck/tests/simt/schedule.h>
 
 namespace limbeck {
 namespace {
 
 using testing::expect_error;
+using testing::launch_now;
 
 constexpr int kRounds = 6, kThreads = 64;
 
@@ -81,7 +83,7 @@ bool pipeline_is_right() {
   std::iota(values.begin(), values.end(), 1);
   const Tensor in = Tensor::from(values, {kRounds * kThreads}, Device::cuda());
   Tensor out = zeros(kRounds * kThreads);
-  gpu::launch({"pipeline", 1, kThreads}, pipeline_kernel<without>, out.data<int>(), in.data<int>());
+  launch_now({"pipeline", 1, kThreads}, pipeline_kernel<without>, out.data<int>(), in.data<int>());
   for (int round = 0; round < kRounds; ++round)
     std::reverse(values.begin() + round * kThreads, values.begin() + (round + 1) * kThreads);
   return out.to_vector<int>() == values;
@@ -113,7 +115,7 @@ TEST(SimtAsyncCopySchedulesTest, CopiesArriveEarlyAndLate) {
   for (int s = 0; s < simt::kSchedules; ++s) {
     simt::set_schedule(s);
     Tensor in = Tensor::full({1}, 1, DType::i32, Device::cuda()), out = zeros(1);
-    gpu::launch({"early_source", 1, 1}, early_source_kernel, out.data<int>(), in.data<int>());
+    launch_now({"early_source", 1, 1}, early_source_kernel, out.data<int>(), in.data<int>());
     (out.item() == 1 ? early : late) += 1;
   }
   simt::set_schedule(0);
@@ -125,7 +127,7 @@ TEST_P(SimtAsyncCopyTest, AddressesAndSizesAreChecked) {
   const Tensor in = Tensor::zeros({64}, DType::u8, Device::cuda());
   const char* p = static_cast<const char*>(in.raw());
   const auto copy = [&](auto kernel, const char* from, int to, int offset, int valid) {
-    gpu::launch({"copy", 1, 1}, kernel, from, to, offset, valid);
+    launch_now({"copy", 1, 1}, kernel, from, to, offset, valid);
   };
   const auto refuses = [&](const std::string& part, auto... args) {
     expect_error<CudaError>([&] { copy(args...); }, part);
@@ -151,7 +153,7 @@ TEST_P(SimtAsyncCopyTest, TheTargetIsShared) {
   char* p = static_cast<char*>(t.raw());
   expect_error<CudaError>(
       [&] {
-        gpu::launch({"bad", 1, 1}, copy_to_global_kernel, p, p + 16);
+        launch_now({"bad", 1, 1}, copy_to_global_kernel, p, p + 16);
       },
       "thread (0,0,0) at simt_async_copy_test.cpp:");
 }

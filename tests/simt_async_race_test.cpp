@@ -8,12 +8,14 @@
 #include <limbeck/core/gpu.h>
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
+#include <limbeck/tests/simt/launch_now.h>
 #include <limbeck/tests/simt/schedule.h>
 
 namespace limbeck {
 namespace {
 
 using testing::expect_error;
+using testing::launch_now;
 
 constexpr int kThreads = 64;
 
@@ -77,8 +79,8 @@ class SimtAsyncRaceTest : public ::testing::TestWithParam<int> {
 
   template <Without without>
   void run_pipeline() {
-    gpu::launch({"pipeline", 1, kThreads}, pipeline_kernel<without>, out_.data<int>(),
-                in_.data<int>());
+    launch_now({"pipeline", 1, kThreads}, pipeline_kernel<without>, out_.data<int>(),
+               in_.data<int>());
   }
   Tensor in_ = Tensor::zeros({3 * kThreads}, DType::i32, Device::cuda());
   Tensor out_ = Tensor::zeros({kThreads}, DType::i32, Device::cuda());
@@ -98,7 +100,7 @@ TEST_P(SimtAsyncRaceTest, APipelineNeedsAllOfItsParts) {
 
 TEST_P(SimtAsyncRaceTest, NotEvenItsThreadTouchesATarget) {
   const auto run = [&](bool write, bool copy_again) {
-    gpu::launch({"meddling", 1, 1}, meddling_kernel, in_.data<int>(), write, copy_again);
+    launch_now({"meddling", 1, 1}, meddling_kernel, in_.data<int>(), write, copy_again);
   };
   run(false, false);
   expect_error<CudaError>([&] { run(true, false); },
@@ -109,22 +111,22 @@ TEST_P(SimtAsyncRaceTest, NotEvenItsThreadTouchesATarget) {
 
 TEST_P(SimtAsyncRaceTest, TheSourceIsReadUntilTheEnd) {
   const auto run = [&](bool before_end) {
-    gpu::launch({"source", 1, 32}, source_kernel, in_.data<int>(), before_end);
+    launch_now({"source", 1, 32}, source_kernel, in_.data<int>(), before_end);
   };
   run(false);
   expect_error<CudaError>([&] { run(true); }, "a race");
 }
 
 TEST_P(SimtAsyncRaceTest, MatrixLoadsAreReads) {
-  gpu::launch({"load", 1, 32}, load_kernel, 32, true);
+  launch_now({"load", 1, 32}, load_kernel, 32, true);
   expect_error<CudaError>(
       [&] {
-        gpu::launch({"load", 1, 32}, load_kernel, 31, true);
+        launch_now({"load", 1, 32}, load_kernel, 31, true);
       },
       "of shared 'tile', which no thread of the block has written");
   expect_error<CudaError>(
       [&] {
-        gpu::launch({"load", 1, 32}, load_kernel, 32, false);
+        launch_now({"load", 1, 32}, load_kernel, 32, false);
       },
       "of shared 'tile'");
 }

@@ -8,12 +8,14 @@
 #include <limbeck/core/gpu_grid.h>
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
+#include <limbeck/tests/simt/launch_now.h>
 #include <limbeck/tests/simt/schedule.h>
 
 namespace limbeck {
 namespace {
 
 using testing::expect_error;
+using testing::launch_now;
 
 LIMBECK_KERNEL rounds_kernel(int* out, bool barrier) {
   LIMBECK_SHARED(int, inbox, [32]);
@@ -71,8 +73,8 @@ class SimtClusterRaceTest : public ::testing::TestWithParam<int> {
   void TearDown() override { simt::set_schedule(0); }
 
   static void launch(auto kernel, auto... args) {
-    gpu::launch({.name = "race", .grid = 8, .block = 32, .cluster = 4, .cooperative = true}, kernel,
-                args...);
+    launch_now({.name = "race", .grid = 8, .block = 32, .cluster = 4, .cooperative = true}, kernel,
+               args...);
   }
   static void refuses(const std::string& part, auto... args) {
     expect_error<CudaError>([&] { launch(args...); }, part);
@@ -108,8 +110,8 @@ TEST(SimtClusterRaceScheduleTest, AnAddressDiesWithItsBlock) {
   Tensor out = Tensor::zeros({1}, DType::i32, Device::cuda());
   expect_error<CudaError>(
       [&] {
-        gpu::launch({.name = "kept", .grid = 2, .block = 32, .cluster = 2}, kept_address_kernel,
-                    out.data<int>());
+        launch_now({.name = "kept", .grid = 2, .block = 32, .cluster = 2}, kept_address_kernel,
+                   out.data<int>());
       },
       "neither device memory nor its own");
 }

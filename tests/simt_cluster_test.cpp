@@ -10,6 +10,7 @@
 #include <limbeck/core/gpu_grid.h>
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
+#include <limbeck/tests/simt/launch_now.h>
 #include <limbeck/tests/simt/sanitizer.h>
 #include <limbeck/tests/simt/schedule.h>
 
@@ -17,6 +18,7 @@ namespace limbeck {
 namespace {
 
 using testing::expect_error;
+using testing::launch_now;
 
 /// Which of the two barriers around an access to another block's memory is left out.
 enum class Without { nothing, first, last };
@@ -95,8 +97,8 @@ class SimtClusterTest : public ::testing::TestWithParam<int> {
     simt::set_schedule(0);
   }
   static void launch(unsigned blocks, unsigned cluster, auto kernel, auto... args) {
-    gpu::launch({.name = "clusters", .grid = blocks, .block = 32, .cluster = cluster}, kernel,
-                args...);
+    launch_now({.name = "clusters", .grid = blocks, .block = 32, .cluster = cluster}, kernel,
+               args...);
   }
   static void refuses(const std::string& part, auto... args) {
     expect_error<CudaError>([&] { launch(args...); }, part);
@@ -137,8 +139,8 @@ TEST(SimtClusterScheduleTest, AMissingBarrierBetweenRoundsShows) {
     for (int s = 0; s < simt::kSchedules; ++s) {
       simt::set_schedule(s);
       Tensor out = Tensor::zeros({2 * 4 * 64}, DType::i32, Device::cuda());
-      gpu::launch({.name = "two_rounds", .grid = 4, .block = 64, .cluster = 4}, two_rounds_kernel,
-                  out.data<int>(), barrier);
+      launch_now({.name = "two_rounds", .grid = 4, .block = 64, .cluster = 4}, two_rounds_kernel,
+                 out.data<int>(), barrier);
       const std::vector<int> v = out.to_vector<int>();
       bool right = true;
       for (std::size_t i = 0; i < v.size(); ++i)
@@ -155,8 +157,8 @@ TEST(SimtClusterScheduleTest, AMissingBarrierBetweenRoundsShows) {
 TEST(SimtClusterScheduleTest, AnAddressDiesWithItsBlock) {
   Tensor out = Tensor::zeros({1}, DType::f32, Device::cuda());
   const auto run = [&] {
-    gpu::launch({.name = "kept", .grid = 2, .block = 32, .cluster = 2}, kept_address_kernel,
-                out.data<float>());
+    launch_now({.name = "kept", .grid = 2, .block = 32, .cluster = 2}, kept_address_kernel,
+               out.data<float>());
   };
 #ifdef LIMBECK_ASAN
   EXPECT_DEATH(run(), "poison");
@@ -168,8 +170,8 @@ TEST(SimtClusterScheduleTest, AnAddressDiesWithItsBlock) {
 
 TEST_P(SimtClusterTest, GridsMeetInCooperativeLaunchesOnly) {
   const auto launch = [&](unsigned blocks, unsigned threads, bool cooperative, int leaving) {
-    gpu::launch({.name = "grid", .grid = blocks, .block = threads, .cooperative = cooperative},
-                sync_grid_kernel, out(), leaving);
+    launch_now({.name = "grid", .grid = blocks, .block = threads, .cooperative = cooperative},
+               sync_grid_kernel, out(), leaving);
   };
   EXPECT_EQ(gpu::max_grid({"grid", 1, 1024}, sync_grid_kernel), 16u);
   EXPECT_EQ(gpu::max_grid({"grid", 1, 1024, 200000}, sync_grid_kernel), 8u);

@@ -9,6 +9,7 @@
 #include <limbeck/core/gpu.h>
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
+#include <limbeck/tests/simt/launch_now.h>
 #include <limbeck/tests/simt/sanitizer.h>
 #include <limbeck/tests/simt/schedule.h>
 
@@ -16,13 +17,7 @@ namespace limbeck {
 namespace {
 
 using testing::expect_error;
-
-/// Launches and waits: what the kernel did wrong is thrown from here.
-template <class... Params, class... Args>
-void launch_now(const gpu::Launch& config, void (*kernel)(Params...), Args... args) {
-  gpu::launch(config, kernel, args...);
-  synchronize(Device::cuda());
-}
+using testing::launch_now;
 
 LIMBECK_KERNEL good_kernel(int* out) {
   gpu::sync_block();

@@ -10,12 +10,14 @@
 #include <limbeck/core/gpu.h>
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
+#include <limbeck/tests/simt/launch_now.h>
 #include <limbeck/tests/simt/schedule.h>
 
 namespace limbeck {
 namespace {
 
 using testing::expect_error;
+using testing::launch_now;
 
 /// Lane `lane` reads its row `offset` bytes further on.
 LIMBECK_KERNEL load_kernel(int lane, int offset) {
@@ -59,12 +61,12 @@ class SimtMmaTest : public ::testing::TestWithParam<int> {
   void TearDown() override { simt::set_schedule(0); }
 
   static void refuses(const std::string& part, auto kernel, unsigned threads, auto... args) {
-    expect_error<CudaError>([&] { gpu::launch({"bad", 1, threads}, kernel, args...); }, part);
+    expect_error<CudaError>([&] { launch_now({"bad", 1, threads}, kernel, args...); }, part);
   }
   template <class T>
   static float product(float a, float b, float c) {
     Tensor out = Tensor::zeros({128}, DType::f32, Device::cuda());
-    gpu::launch({"constant", 1, 32}, constant_kernel<T>, out.data<float>(), a, b, c);
+    launch_now({"constant", 1, 32}, constant_kernel<T>, out.data<float>(), a, b, c);
     const std::vector<float> v = out.to_vector<float>();
     for (float x : v) EXPECT_TRUE(x == v[0] || std::isnan(x));
     return v[0];
@@ -73,7 +75,7 @@ class SimtMmaTest : public ::testing::TestWithParam<int> {
 INSTANTIATE_TEST_SUITE_P(Schedules, SimtMmaTest, ::testing::Range(0, simt::kSchedules));
 
 TEST_P(SimtMmaTest, RowsAreAlignedAndShared) {
-  gpu::launch({"good", 1, 32}, load_kernel, 0, 16);
+  launch_now({"good", 1, 32}, load_kernel, 0, 16);
   refuses("is not 16-byte aligned", load_kernel, 32, 3, 8);
   refuses("is not in the block's shared memory", load_kernel, 32, 31, 16);
   refuses("is not in the block's shared memory", load_kernel, 32, 0, -16);

@@ -9,19 +9,14 @@
 #include <limbeck/core/gpu.h>
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
+#include <limbeck/tests/simt/launch_now.h>
 #include <limbeck/tests/simt/schedule.h>
 
 namespace limbeck {
 namespace {
 
 using testing::expect_error;
-
-/// Launches and waits: what the kernel did wrong is thrown from here.
-template <class... Params, class... Args>
-void launch_now(const gpu::Launch& config, void (*kernel)(Params...), Args... args) {
-  gpu::launch(config, kernel, args...);
-  synchronize(Device::cuda());
-}
+using testing::launch_now;
 
 /// Each thread writes its own element and reads its neighbour's; `how` orders the two.
 enum class How { nothing, barrier, warp, ballot };

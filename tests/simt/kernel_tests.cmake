@@ -2,11 +2,11 @@
 # and nothing else: all of them under every schedule (one in the race build, which needs no more),
 # and the emulation's own tests.
 add_custom_target(kernel_tests)
-foreach(stem IN LISTS LIMBECK_OPS LIMBECK_DEVICE_TESTS)
+foreach(stem IN LISTS LIMBECK_OPS LIMBECK_DEVICE_TESTS LIMBECK_SIMT_TESTS ITEMS conformance)
   add_dependencies(kernel_tests ${stem}_test)
   set(schedules 8)
   set(filter --gtest_filter=*cuda*:Graph*)
-  if(stem MATCHES "^simt")  # choose schedules themselves
+  if(stem MATCHES "^(simt|conformance)")  # choose schedules themselves
     set(schedules 1)
     set(filter)
   elseif(LIMBECK_SIMT_RACE)

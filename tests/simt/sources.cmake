@@ -14,7 +14,7 @@ set(LIMBECK_SIMT_SOURCES
   tests/simt/warp.cpp)
 set(LIMBECK_SIMT_LIBRARIES tests/simt/cublas.cpp tests/simt/cudnn.cpp tests/simt/library.cpp)
 set(LIMBECK_SIMT_FLAGS -Wno-unknown-pragmas)  # for kernels
-set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_cluster simt_misuse simt_mma simt_queue)
+set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_cluster simt_misuse simt_mma)
 
 # Sanitizers watch what runs on the emulated GPU here; the CPU twins have a sanitized build of their
 # own (LIMBECK_GPU=off), and take most of the compiler's time in this one.
