@@ -39,6 +39,7 @@ for build in "${builds[@]}"; do options_of "$build" >/dev/null; done
 
 tools/setup.sh
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export ASAN_OPTIONS=allocator_may_return_null=1 # as an allocator without ASan does
 for build in "${builds[@]}"; do
   read -ra options <<<"$(options_of "$build")"
   target=all tests=()
