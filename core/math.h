@@ -77,7 +77,10 @@ LIMBECK_HD ReducedExp reduced_exp(float x) {
   const float t = fma(x, 0x1.715476p+0f, magic);
   const float n = t - magic;
   const float r = fma(n, -kLn2Low, fma(n, -kLn2High, x));
-  return {as_int(t) - as_int(magic), fma(r * r, exp_remainder(r), r)};
+  // As unsigned: for a very large x the difference is meaningless, and may overflow.
+  const std::uint32_t steps =
+      static_cast<std::uint32_t>(as_int(t)) - static_cast<std::uint32_t>(as_int(magic));
+  return {static_cast<std::int32_t>(steps), fma(r * r, exp_remainder(r), r)};
 }
 
 /// log(1 + f) - f for f in [sqrt(1/2) - 1, sqrt(2) - 1].

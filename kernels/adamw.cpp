@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limbeck/kernels/adamw.h>
+
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/simd.h>
-#include <limbeck/kernels/adamw.h>
 #include <limbeck/kernels/pieces.h>
 
 namespace limbeck {

@@ -72,8 +72,8 @@ template <class T, int R, int C>
   T edge[R * C];
   const bool whole = rows == R && cols == C;
   if (!whole && from_c)
-    for (Index i = 0; i < rows; ++i)
-      for (Index j = 0; j < cols; ++j) edge[i * C + j] = c[i * ldc + j];
+    for (Index i = 0; i < R; ++i)
+      for (Index j = 0; j < C; ++j) edge[i * C + j] = i < rows && j < cols ? c[i * ldc + j] : T(0);
   multiply_tile<T, R, C>(depth, a, strip, whole ? c : edge, whole ? ldc : C, from_c);
   if (!whole)
     for (Index i = 0; i < rows; ++i)

@@ -66,6 +66,7 @@ namespace {
 using kd::RowResult;
 using kd::Weights;
 
+// Rows in lanes that are not `keep` become those of `other`.
 template <class F, class Tile>
 void take_lanes(const Tile& tile, const kd::PerLane<bool>& keep, F* gradient, RowResult<F>& r,
                 const F* other_gradient, const RowResult<F>& other) {
@@ -85,12 +86,16 @@ F* compute_rows(const Tile& tile, F* scratch, const T* student, const T* teacher
                 const Weights<F>& w, RowResult<F>& r) {
   kd::PerLane<bool> good;
   F* gradient = kd::plain(tile, scratch, student, teacher, w, r, good);
-  bool all_good = true;
-  for (int lane = 0; lane < kLanes; ++lane) all_good &= good[lane];
-  if (all_good) return gradient;
+  int count = 0;
+  for (int lane = 0; lane < kLanes; ++lane) count += good[lane] ? 1 : 0;
+  if (count == kLanes) return gradient;
   RowResult<F> careful;
-  const F* other =
+  F* other =
       kd::careful(tile, scratch + kd::kPlainArrays * tile.size(), student, teacher, w, careful);
+  if (count == 0) {
+    r = careful;
+    return other;
+  }
   take_lanes(tile, good, gradient, r, other, careful);
   return gradient;
 }
@@ -99,7 +104,7 @@ template <class F, class Tile, class T>
 void kd_loss_tile(const Tile& tile, F* scratch, F* row_loss, T* dstudent, const T* student,
                   const T* teacher, const std::int32_t* label, const Weights<F>& w) {
   RowResult<F> r;
-  const bool with_ce = w.loss_ce != F(0) && label != nullptr;
+  const bool with_ce = w.with_ce && label != nullptr;
   F* gradient = compute_rows(tile, scratch, student, teacher, w, r);
   kd::PerLane<F> log_sum_c;
 #pragma omp simd

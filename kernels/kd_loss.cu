@@ -24,7 +24,8 @@ struct Difference {
 };
 LIMBECK_DEVICE Difference exact_difference(float a, float b) {
   const float value = a - b, minus_b = value - a;
-  return {value, (a - (value - minus_b)) - (b + minus_b)};
+  const float lost = (a - (value - minus_b)) - (b + minus_b);
+  return {value, value - value == 0.0f ? lost : 0.0f};  // of an infinite one, nothing
 }
 
 struct RowStats {
@@ -128,7 +129,7 @@ LIMBECK_DEVICE float finish(const Rows& rows, const Weights& w, const RowStats& 
     const float pt = k * (term.e + term.y);
     const float near = pt * (u * u) * math::exp_remainder(-u);
     const float far = math::fma(pt, u, ps_minus_pt);
-    const float positive = far > 0.0f ? far : 0.0f;  // rounding may have crossed 0
+    const float positive = far < 0.0f ? 0.0f : far;  // rounding may have crossed 0; NaN stays
     kl += u * u < 0.12f ? near : positive;
     const float gradient = math::fma(grad_kd, ps_minus_pt, grad_ce * term.c);
     return p.column(j) == label ? gradient - grad_label : gradient;

@@ -34,7 +34,8 @@ struct Difference {
 template <class F>
 Difference<F> exact_difference(F a, F b) {
   const F value = a - b, minus_b = value - a;
-  return {value, (a - (value - minus_b)) - (b + minus_b)};
+  const F lost = (a - (value - minus_b)) - (b + minus_b);
+  return {value, value - value == F(0) ? lost : F(0)};  // of an infinite one, nothing
 }
 
 // Statistics of each row of a tile, one row per lane (a long row's are repeated in all lanes).
@@ -187,7 +188,7 @@ void finish(const Tile& tile, const Arrays<F>& a, const Weights<F>& w, const Row
         const F pt = k[lane] * (e + y);
         const F near = pt * (u * u) * math::exp_remainder(-u);
         const F far = math::fma(pt, u, ps_minus_pt);
-        const F positive = far > F(0) ? far : F(0);  // rounding may have crossed 0
+        const F positive = far < F(0) ? F(0) : far;  // rounding may have crossed 0; NaN stays
         sum[lane] += u * u < F(0.12) ? near : positive;
         a.zs[i + lane] = math::fma(w.grad_kd, ps_minus_pt, grad_ce[lane] * c[i + lane]);
       }

@@ -15,10 +15,13 @@ namespace limbeck::cpu::kd {
 // Nothing cancels when the models agree. What can spoil it is seen:
 // - a logit that is not finite;
 // - d above kMaxD, or A close to -1: e + y would lose digits;
-// - a shift common to all logits, max zt - max zs: it rounds every zt - zs, all but those that
-//   equal it, and may drown a small gradient.
+// - a shift common to all logits, max zt - max zs: each zt - zs is rounded by up to half an ulp of
+//   it, which costs ps - pt up to that times k (e + y) / tau. Only an element that is the largest
+//   of both rows is free of it, because its d is exactly 0.
 constexpr int kMaxD = 16;
-constexpr int kMaxShift = 16;  // times the largest |ps - pt|: costs it 16 half-ulp, 1e-6 in f32
+// shift (e + y) / tau may be this many times the largest |A e - y|: zt - zs and the shift itself
+// are rounded, so the gradient loses up to 2 * 8 half-ulp, 1e-6 in f32.
+constexpr int kMaxShift = 8;
 
 /// Rows at x as the elements of a tile: x itself where that will do, else a copy in `staged`.
 template <class F, class T, bool kLong, int kWidth>
@@ -54,7 +57,7 @@ struct PlainStats {
   PerLane<F> top_gap;              // the largest zt - zs
   PerLane<F> poison;
   PerLane<F> sum_e, sum_y, sum_c;
-  PerLane<F> top_change, top_e;  // the largest |A e - y|, and e where zt - zs is not shift
+  PerLane<F> top_change, top_rounded;  // the largest |A e - y|, and e + y where d is rounded
 };
 
 template <class F, class Tile, class Rows>
@@ -157,7 +160,7 @@ void finish_plain(const Tile& tile, const Rows& student, const Rows& teacher,
                   const PlainArrays<F>& a, const Weights<F>& w, PlainStats<F>& r, LaneSum<F>& kl) {
   const F inv_tau = w.inv_tau, grad_kd = w.grad_kd;
   const Unheated<F> unheated(w.tau);
-  PerLane<F> A, k, log_sums, grad_ce, top_change = {}, top_e = {};
+  PerLane<F> A, k, log_sums, grad_ce, top_change = {}, top_rounded = {};
 #pragma omp simd
   for (int lane = 0; lane < kLanes; ++lane) {
     A[lane] = r.sum_y[lane] / r.sum_e[lane];
@@ -175,13 +178,14 @@ void finish_plain(const Tile& tile, const Rows& student, const Rows& teacher,
       for (int lane = 0; lane < kLanes; ++lane) {
         const F es = e[i + lane], ys = y[i + lane];
         const F d = ((zt[i + lane] - zs[i + lane]) - r.shift[lane]) * inv_tau;
-        const F u = d - log_sums[lane];
+        const F u =
+            (d < F(-1e30) ? F(-1e30) : d) - log_sums[lane];  // an infinite one times 0 is NaN
         const F change = math::fma(A[lane], es, -ys);
         const F ps_minus_pt = k[lane] * change;
         const F pt = k[lane] * (es + ys);
         const F near = pt * (u * u) * math::exp_remainder(-u);
         const F far = math::fma(pt, u, ps_minus_pt);
-        const F positive = far > F(0) ? far : F(0);  // rounding may have crossed 0
+        const F positive = far < F(0) ? F(0) : far;  // rounding may have crossed 0
         sum[lane] += u * u < F(0.12) ? near : positive;
         F cs;
         if constexpr (kOwnCe)
@@ -189,19 +193,20 @@ void finish_plain(const Tile& tile, const Rows& student, const Rows& teacher,
         else
           cs = unheated(es);
         y[i + lane] = math::fma(grad_kd, ps_minus_pt, grad_ce[lane] * cs);
-        const F size = change < F(0) ? -change : change, rounded = d == F(0) ? F(0) : es;
+        const bool largest = zs[i + lane] == r.max_s[lane] && zt[i + lane] == r.max_t[lane];
+        const F size = change < F(0) ? -change : change, rounded = largest ? F(0) : es + ys;
         top_change[lane] = size > top_change[lane] ? size : top_change[lane];
-        top_e[lane] = rounded > top_e[lane] ? rounded : top_e[lane];
+        top_rounded[lane] = rounded > top_rounded[lane] ? rounded : top_rounded[lane];
       }
     }
     kl.add(sum);
   });
   tile.sum_lanes(kl.total);
   tile.max_lanes(top_change);
-  tile.max_lanes(top_e);
+  tile.max_lanes(top_rounded);
   for (int lane = 0; lane < kLanes; ++lane) {
     r.top_change[lane] = top_change[lane];
-    r.top_e[lane] = top_e[lane];
+    r.top_rounded[lane] = top_rounded[lane];
   }
 }
 
@@ -212,7 +217,7 @@ void judge(const PlainStats<F>& r, const Weights<F>& w, PerLane<bool>& good) {
     good[lane] = r.poison[lane] == F(0) &&
                  (r.top_gap[lane] - r.shift[lane]) * w.inv_tau <= F(kMaxD) &&
                  r.sum_y[lane] >= F(-0.875) * r.sum_e[lane] &&
-                 shift * w.inv_tau * r.top_e[lane] <= F(kMaxShift) * r.top_change[lane];
+                 shift * w.inv_tau * r.top_rounded[lane] <= F(kMaxShift) * r.top_change[lane];
   }
 }
 
