@@ -25,12 +25,18 @@ std::size_t round_size(std::size_t bytes) {
   return std::max<std::size_t>((bytes + step - 1) / step * step, 64);
 }
 
-thread_local std::uint64_t current_region = 0;  // 0: none
+/// The region this thread takes memory in; number 0: none.
+struct CurrentRegion {
+  int device = 0;
+  std::uint64_t number = 0;
+};
+thread_local CurrentRegion current_region;
 
-/// Who may have a block next: whoever takes memory in the same region, under the same stream.
+/// Who may have a block next: whoever takes memory in the same region, under the same stream. By
+/// numbers that are never given twice, as a stream's handle may be.
 struct Owner {
-  std::uint64_t region = 0;
-  const void* stream = nullptr;
+  std::uint64_t region = 0;  // 0: none
+  std::uint64_t stream = 0;  // 0: the compute stream
   bool operator<(const Owner& o) const {
     return std::tie(region, stream) < std::tie(o.region, o.stream);
   }
@@ -43,9 +49,13 @@ class Pool {
 
   std::size_t block_size(std::size_t bytes) const { return reuses_ ? round_size(bytes) : bytes; }
 
-  Owner owner() const {
+  Owner owner() {
     if (!device_.is_cuda()) return {};
-    return {current_region, backend::selected_stream(device_.index())};
+    const void* selected = backend::selected_stream(device_.index());
+    std::lock_guard lock(mutex_);
+    const auto stream = streams_.find(selected);
+    return {current_region.device == device_.index() ? current_region.number : 0,
+            stream == streams_.end() ? 0 : stream->second};
   }
 
   void* take(std::size_t size, const Owner& owner) {
@@ -67,22 +77,34 @@ class Pool {
   void put(void* p, std::size_t size, const Owner& owner) {
     std::lock_guard lock(mutex_);
     stats_.in_use -= size;
-    if (owner.region == 0 ? reuses_ : regions_.contains(owner.region))
-      free_[{owner, size}].push_back(p);
+    const Owner heir = living(owner);
+    if (heir.region != 0 || reuses_)
+      free_[{heir, size}].push_back(p);
     else
       system_release(p, size);
   }
 
   std::uint64_t begin_region() {
     std::lock_guard lock(mutex_);
-    regions_.insert(++last_region_);
-    return last_region_;
+    regions_.insert(++last_number_);
+    return last_number_;
   }
 
   void drop_region(std::uint64_t region) {
     std::lock_guard lock(mutex_);
     regions_.erase(region);
-    release_if([&](const Owner& owner) { return owner.region == region; });
+    inherit();
+  }
+
+  void add_stream(const void* handle) {
+    std::lock_guard lock(mutex_);
+    streams_[handle] = ++last_number_;
+  }
+
+  void drop_stream(const void* handle) {
+    std::lock_guard lock(mutex_);
+    streams_.erase(handle);
+    inherit();
   }
 
   PoolStats stats() {
@@ -105,6 +127,7 @@ class Pool {
     try {
       return raw_allocate(size);
     } catch (const std::exception&) {
+      if (current_region.number != 0) throw;  // a capture: nothing may wait for the device now
       release_cache_locked();
       return raw_allocate(size);
     }
@@ -126,15 +149,37 @@ class Pool {
   }
 
   void release_cache_locked() {
-    release_if([&](const Owner& owner) { return !regions_.contains(owner.region); });
-  }
-
-  template <class Chosen>
-  void release_if(Chosen chosen) {
     for (auto& [key, blocks] : free_) {
       const auto& [owner, size] = key;
-      if (!chosen(owner)) continue;
+      if (owner.region != 0) continue;
       for (; !blocks.empty(); blocks.pop_back()) system_release(blocks.back(), size);
+    }
+  }
+
+  /// The owner less what is no more: its work is done, and what it had goes to all.
+  Owner living(const Owner& owner) const {
+    const bool lives = std::any_of(streams_.begin(), streams_.end(),
+                                   [&](const auto& s) { return s.second == owner.stream; });
+    return {regions_.contains(owner.region) ? owner.region : 0, lives ? owner.stream : 0};
+  }
+
+  /// Hands the blocks of owners that are no more on to their heirs.
+  void inherit() {
+    for (auto it = free_.begin(); it != free_.end();) {
+      const auto [owner, size] = it->first;
+      const Owner heir = living(owner);
+      if (heir.region == owner.region && heir.stream == owner.stream) {
+        ++it;
+        continue;
+      }
+      const std::vector<void*> blocks = std::move(it->second);
+      it = free_.erase(it);
+      for (void* p : blocks) {
+        if (heir.region != 0 || reuses_)
+          free_[{heir, size}].push_back(p);
+        else
+          system_release(p, size);
+      }
     }
   }
 
@@ -143,7 +188,8 @@ class Pool {
   std::mutex mutex_;
   std::map<std::pair<Owner, std::size_t>, std::vector<void*>> free_;
   std::set<std::uint64_t> regions_;
-  std::uint64_t last_region_ = 0;
+  std::map<const void*, std::uint64_t> streams_;
+  std::uint64_t last_number_ = 0;  // of regions and streams
   PoolStats stats_;
 };
 
@@ -171,11 +217,16 @@ void pool_reset_peak(Device device) { pool_of(device).reset_peak(); }
 void pool_release_cache(Device device) { pool_of(device).release_cache(); }
 
 std::uint64_t pool_begin_region(Device device) {
-  return current_region = pool_of(device).begin_region();
+  current_region = {device.index(), pool_of(device).begin_region()};
+  return current_region.number;
 }
-void pool_end_region() { current_region = 0; }
+void pool_end_region() { current_region = {}; }
 void pool_drop_region(Device device, std::uint64_t region) noexcept {
   pool_of(device).drop_region(region);
+}
+void pool_add_stream(Device device, const void* handle) { pool_of(device).add_stream(handle); }
+void pool_drop_stream(Device device, const void* handle) noexcept {
+  pool_of(device).drop_stream(handle);
 }
 
 }  // namespace limbeck

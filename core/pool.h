@@ -30,6 +30,12 @@ void pool_release_cache(Device device);  ///< gives unused blocks back to the sy
 /// owners are gone, until it is dropped: the memory of a captured graph. One at a time per thread.
 std::uint64_t pool_begin_region(Device device);
 void pool_end_region();
+/// After the graph's work is done: what was the region's is anybody's.
 void pool_drop_region(Device device, std::uint64_t region) noexcept;
+
+/// A stream by its backend handle, while it lives; dropped after its work is done, which leaves its
+/// blocks to the compute stream.
+void pool_add_stream(Device device, const void* handle);
+void pool_drop_stream(Device device, const void* handle) noexcept;
 
 }  // namespace limbeck

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/core/stream.h>
 
+#include <limbeck/core/pool.h>
+
 namespace limbeck {
 
 Stream::Stream(Device device) : device_(device) {
-  if (device_.is_cuda()) handle_ = backend::create_stream(device_.index());
+  if (!device_.is_cuda()) return;
+  handle_ = backend::create_stream(device_.index());
+  pool_add_stream(device_, handle_);
 }
 Stream::~Stream() {
-  if (device_.is_cuda()) backend::destroy_stream(device_.index(), handle_);
+  if (!device_.is_cuda()) return;
+  backend::destroy_stream(device_.index(), handle_);
+  pool_drop_stream(device_, handle_);
 }
 
 StreamScope::StreamScope(const Stream& stream) : device_(stream.device()) {

@@ -42,6 +42,26 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 rows=() failures=0
+mkdir -p "$out"
+table=$out/$(tr -cs '[:alnum:]\n' '-' <<<"${gpu,,}")-$(date -u +%Y-%m-%d).md
+# After every check, so that a run that is cut short leaves what it found.
+write_table() {
+  {
+    echo "# $gpu"
+    echo
+    echo "Commit $commit, $(date -u +'%Y-%m-%d %H:%M') UTC, driver $(ask driver_version), by \`tools/gpu-check.sh\`."
+    echo
+    echo "| check | verdict | summary | took |"
+    echo "| --- | --- | --- | --- |"
+    printf '%s\n' "${rows[@]}"
+    if [[ -s $work/benchmarks ]]; then
+      printf '\n```\n'
+      cat "$work/benchmarks"
+      printf '```\n'
+    fi
+  } >"$table"
+}
+
 # check <name> <command...>: one row of the table; the summary is what the command leaves in
 # $work/summary, or its last line. Output is shown only when it fails.
 check() {
@@ -55,12 +75,13 @@ check() {
   fi
   [[ -s $work/summary ]] || tail -n 1 "$work/log" >"$work/summary"
   rows+=("| $name | $verdict | $(head -c 200 "$work/summary" | tr '\n|' '  ') | $((SECONDS - start)) s |")
+  write_table
   echo "$name: $verdict"
 }
 
 # run_tests <filter> <binary...>: adds up gtest's own counts.
 run_tests() {
-  local filter=$1 binary failed=0 passed=0 count
+  local filter=$1 binary failed=0 passed=0 unseen=0 count
   shift
   for binary in "$@"; do
     echo "$binary"
@@ -69,9 +90,10 @@ run_tests() {
     cat "$work/test"
     count=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$work/test")
     passed=$((passed + ${count:-0}))
+    unseen=$((unseen + $(grep -c '^no GPU' "$work/test" || true)))
   done
-  echo "$passed tests passed, $failed of $# programs failed" >"$work/summary"
-  [[ $failed -eq 0 && $passed -gt 0 ]]
+  echo "$passed tests passed, $failed of $# programs failed, $unseen saw no GPU" >"$work/summary"
+  [[ $failed -eq 0 && $passed -gt 0 && $unseen -eq 0 ]]
 }
 
 distil_twice() {
@@ -79,44 +101,35 @@ distil_twice() {
   "$binaries/limbeck" reproduce "$work/run/run.json"
 }
 
-tests=("$binaries"/*_test)
-op_tests=()
+tests=()
+for test in "$binaries"/*_test; do
+  # That one reads the sources, where they were built.
+  if [[ $test != */house_test ]]; then tests+=("$test"); fi
+done
+gpu_tests=("$binaries"/{conformance,graph,stream}_test)
 for source in kernels/*.cu; do
   test=$binaries/$(basename "$source" .cu)_test
-  if [[ -x $test ]]; then op_tests+=("$test"); fi
+  if [[ -x $test ]]; then gpu_tests+=("$test"); fi
 done
 
 under=()
 check "all tests" run_tests '*' "${tests[@]}"
-if sanitizer=$(command -v compute-sanitizer); then
+if ! sanitizer=$(command -v compute-sanitizer); then
+  rows+=("| compute-sanitizer | not installed | | |")
+elif ! "$sanitizer" "$binaries/sgd_test" --gtest_filter='*HandNumbers*' >/dev/null 2>&1; then
+  rows+=("| compute-sanitizer | does not run here | | |")
+else
   for tool in memcheck racecheck initcheck synccheck; do
     under=("$sanitizer" --tool "$tool" --error-exitcode 9)
     if [[ $tool == memcheck ]]; then under+=(--leak-check no --report-api-errors no); fi
-    check "kernels under $tool" run_tests '*cuda_*' "${op_tests[@]}"
+    check "kernels under $tool" run_tests '*cuda_*:Graph*:Conformance*' "${gpu_tests[@]}"
   done
   under=()
-else
-  rows+=("| compute-sanitizer | not installed | | |")
 fi
 check "distillation, twice the same bits" distil_twice
 check "benchmarks" "$binaries/limbeck_bench" --device cuda:0
 if [[ ${rows[-1]} == *passed* ]]; then cp "$work/log" "$work/benchmarks"; fi
+write_table
 
-mkdir -p "$out"
-table=$out/$(tr -cs '[:alnum:]\n' '-' <<<"${gpu,,}")-$(date -u +%Y-%m-%d).md
-{
-  echo "# $gpu"
-  echo
-  echo "Commit $commit, $(date -u +'%Y-%m-%d %H:%M') UTC, driver $(ask driver_version), by \`tools/gpu-check.sh\`."
-  echo
-  echo "| check | verdict | summary | took |"
-  echo "| --- | --- | --- | --- |"
-  printf '%s\n' "${rows[@]}"
-  if [[ -s $work/benchmarks ]]; then
-    printf '\n```\n'
-    cat "$work/benchmarks"
-    printf '```\n'
-  fi
-} >"$table"
 echo "$table"
 [[ $failures -eq 0 ]]
