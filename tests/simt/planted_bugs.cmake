@@ -89,11 +89,11 @@ planted_bug(host_pointer argmax argmax.cu
 planted_bug(temporary_gone_before_launch kd_loss kd_loss.cu
   "gpu::mean_scale(counted," "gpu::mean_scale(*std::make_unique<Tensor>(),")
 planted_bug(graph_without_its_memory graph core/pool.cpp
-  "owner.region == 0 ? reuses_ : regions_.contains(owner.region)" "reuses_")
+  "heir.region != 0 || reuses_" "reuses_")
 # Streams
 planted_bug(branch_does_not_wait stream core/stream.cpp "fork_.wait();" "")
 planted_bug(branch_is_not_waited_for stream core/stream.cpp "done_.wait();" "")
 planted_bug(branch_is_done_too_early stream core/stream.cpp
   "body();\n  done_.record();" "done_.record();\n  body();")
 planted_bug(branches_share_memory graph core/pool.cpp
-  "{current_region, backend::selected_stream(device_.index())}" "{current_region, nullptr}")
+  "stream == streams_.end() ? 0 : stream->second" "0")
