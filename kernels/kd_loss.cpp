@@ -4,25 +4,60 @@
 #include <cmath>
 
 #include <limbeck/core/dispatch.h>
-#include <limbeck/kernels/kd_loss_careful.h>
 #include <limbeck/kernels/kd_loss_plain.h>
 #include <limbeck/kernels/labels.h>
 
 namespace limbeck {
 namespace {
 
+void check_weight(const char* name, double weight) {
+  LIMBECK_CHECK(!std::isnan(weight), "kd_loss: ", name, " was not set");
+  LIMBECK_CHECK(weight >= 0 && std::isfinite(weight), "kd_loss: ", name, " is ", weight,
+                "; expected >= 0");
+}
+
 void check_options(const KdLossOptions& o) {
   LIMBECK_CHECK(!std::isnan(o.tau), "kd_loss: tau was not set");
-  LIMBECK_CHECK(!std::isnan(o.kd_weight), "kd_loss: kd_weight was not set");
-  LIMBECK_CHECK(!std::isnan(o.ce_weight), "kd_loss: ce_weight was not set");
-  LIMBECK_CHECK(o.tau > 0 && std::isfinite(o.tau), "kd_loss: tau is ", o.tau, "; expected > 0");
-  LIMBECK_CHECK(o.kd_weight >= 0, "kd_loss: kd_weight is ", o.kd_weight, "; expected >= 0");
-  LIMBECK_CHECK(o.ce_weight >= 0, "kd_loss: ce_weight is ", o.ce_weight, "; expected >= 0");
+  LIMBECK_CHECK(o.tau >= 1e-6 && o.tau <= 1e6, "kd_loss: tau is ", o.tau, "; expected 1e-6 to 1e6");
+  check_weight("kd_weight", o.kd_weight);
+  check_weight("ce_weight", o.ce_weight);
+  check_weight("reverse_kl_weight", o.reverse_kl_weight);
+  check_weight("jsd_weight", o.jsd_weight);
+  check_weight("tvd_weight", o.tvd_weight);
+  check_weight("tckd_weight", o.tckd_weight);
+  check_weight("nckd_weight", o.nckd_weight);
+  LIMBECK_CHECK(o.jsd_weight == 0 || (o.jsd_beta > 0 && o.jsd_beta < 1), "kd_loss: jsd_beta is ",
+                o.jsd_beta, "; expected between 0 and 1");
   LIMBECK_CHECK(o.mean_over >= 0, "kd_loss: mean_over is ", o.mean_over, "; expected >= 0");
 }
 
+bool needs_labels(const KdLossOptions& o) {
+  return o.ce_weight > 0 || o.tckd_weight > 0 || o.nckd_weight > 0;
+}
+
+// One number per row of the logits, in the dtype of losses.
+void check_row(const char* name, const Tensor& t, const Tensor& student) {
+  const std::int64_t N = student.dim(0);
+  const DType dtype = student.dtype() == DType::f64 ? DType::f64 : DType::f32;
+  LIMBECK_CHECK(t.shape() == Shape({N}) && t.dtype() == dtype && t.device() == student.device(),
+                "kd_loss: ", name, " is ", t.dtype(), t.shape(), " on ", t.device(), "; expected ",
+                dtype, "(", N, ") on ", student.device());
+}
+
+void check_rows(const KdLossRows& rows, const Tensor& student) {
+  const std::pair<const char*, const Tensor*> named[] = {{"weight", &rows.weight},
+                                                         {"student_lse", &rows.student_lse},
+                                                         {"teacher_lse", &rows.teacher_lse},
+                                                         {"student_entropy", &rows.student_entropy},
+                                                         {"teacher_entropy", &rows.teacher_entropy},
+                                                         {"agreement", &rows.agreement}};
+  for (const auto& [name, tensor] : named)
+    if (tensor->defined()) check_row(name, *tensor, student);
+}
+
 void check(const Tensor& row_loss, const Tensor& dstudent, const Tensor& student,
-           const Tensor& teacher, const Tensor& labels, const KdLossOptions& options) {
+           const Tensor& teacher, const Tensor& labels, const KdLossOptions& options,
+           const KdLossRows& rows) {
   check_options(options);
   LIMBECK_CHECK(student.rank() == 2 && student.dim(1) >= 1, "kd_loss: student has shape ",
                 student.shape(), "; expected (N,V) with V >= 1");
@@ -34,45 +69,73 @@ void check(const Tensor& row_loss, const Tensor& dstudent, const Tensor& student
                 ", student ", student.dtype(), "; expected equal dtypes");
   LIMBECK_CHECK(teacher.device() == student.device(), "kd_loss: teacher on ", teacher.device(),
                 ", student on ", student.device(), "; expected one device");
-  const std::int64_t N = student.dim(0);
-  const DType loss_dtype = student.dtype() == DType::f64 ? DType::f64 : DType::f32;
-  LIMBECK_CHECK(row_loss.shape() == Shape({N}) && row_loss.dtype() == loss_dtype &&
-                    row_loss.device() == student.device(),
-                "kd_loss: row_loss is ", row_loss.dtype(), row_loss.shape(), " on ",
-                row_loss.device(), "; expected ", loss_dtype, "(", N, ") on ", student.device());
+  check_row("row_loss", row_loss, student);
   LIMBECK_CHECK(!dstudent.defined() ||
                     (dstudent.shape() == student.shape() && dstudent.dtype() == student.dtype() &&
                      dstudent.device() == student.device()),
                 "kd_loss: dstudent is ", dstudent.dtype(), dstudent.shape(), " on ",
                 dstudent.device(), "; expected ", student.dtype(), student.shape(), " on ",
                 student.device());
-  if (labels.defined() || options.ce_weight > 0)
-    check_labels("kd_loss", labels, N, student.dim(1), student.device());
+  if (labels.defined() || needs_labels(options))
+    check_labels("kd_loss", labels, student.dim(0), student.dim(1), student.device());
+  check_rows(rows, student);
 }
 
 }  // namespace
 
 void kd_loss_forward_with_grad(Tensor& row_loss, Tensor& dstudent, const Tensor& student,
                                const Tensor& teacher, const Tensor& labels,
-                               const KdLossOptions& options) {
-  check(row_loss, dstudent, student, teacher, labels, options);
+                               const KdLossOptions& options, const KdLossRows& rows) {
+  check(row_loss, dstudent, student, teacher, labels, options, rows);
   LIMBECK_DISPATCH(student.device(), kd_loss_forward_with_grad(row_loss, dstudent, student, teacher,
-                                                               labels, options));
+                                                               labels, options, rows));
 }
 
 namespace cpu {
 namespace {
 
+using kd::PerLane;
 using kd::RowResult;
-using kd::Weights;
+
+/// What a tile reads and writes per row, from its first row on; null where there is nothing.
+template <class F>
+struct RowPointers {
+  const std::int32_t* label;
+  const F* weight;
+  F *loss, *student_lse, *teacher_lse, *student_entropy, *teacher_entropy, *agreement;
+
+  RowPointers(Tensor& row_loss, const Tensor& labels, const KdLossRows& rows)
+      : label(labels.defined() ? labels.data<std::int32_t>() : nullptr),
+        weight(data(rows.weight)),
+        loss(row_loss.data<F>()),
+        student_lse(data(rows.student_lse)),
+        teacher_lse(data(rows.teacher_lse)),
+        student_entropy(data(rows.student_entropy)),
+        teacher_entropy(data(rows.teacher_entropy)),
+        agreement(data(rows.agreement)) {}
+
+  bool left_out(std::int64_t n) const {
+    return (label != nullptr && label[n] == kIgnoreIndex) || (weight != nullptr && weight[n] == 0);
+  }
+  void store_statistics(std::int64_t n, const RowResult<F>& r, std::int64_t row) const {
+    if (student_lse != nullptr) student_lse[n] = r.student_lse[row];
+    if (teacher_lse != nullptr) teacher_lse[n] = r.teacher_lse[row];
+    if (student_entropy != nullptr) student_entropy[n] = r.student_entropy[row];
+    if (teacher_entropy != nullptr) teacher_entropy[n] = r.teacher_entropy[row];
+    if (agreement != nullptr) agreement[n] = r.agreement[row];
+  }
+
+ private:
+  static F* data(Tensor t) { return t.defined() ? t.data<F>() : nullptr; }
+};
 
 // Rows in lanes that are not `keep` become those of `other`.
 template <class F, class Tile>
-void take_lanes(const Tile& tile, const kd::PerLane<bool>& keep, F* gradient, RowResult<F>& r,
+void take_lanes(const Tile& tile, const PerLane<bool>& keep, F* gradient, RowResult<F>& r,
                 const F* other_gradient, const RowResult<F>& other) {
   for (int lane = 0; lane < kLanes; ++lane) {
     if (keep[lane]) continue;
-    r.kl[lane] = other.kl[lane];
+    r.soft[lane] = other.soft[lane];
     r.max_s[lane] = other.max_s[lane];
     r.sum_c[lane] = other.sum_c[lane];
     r.poison[lane] = other.poison[lane];
@@ -80,18 +143,30 @@ void take_lanes(const Tile& tile, const kd::PerLane<bool>& keep, F* gradient, Ro
   }
 }
 
-// Each row takes its own way, whatever rows share its tile: its bits do not depend on them.
+// Returns the gradient, in scratch, but for the cross-entropy's term of the label.
+template <class F, bool kLong, int kWidth, class T>
+F* careful_rows(const RowTile<kLong, kWidth>& tile, F* scratch, const T* student, const T* teacher,
+                const kd::Weights<F>& w, const std::int32_t* label, RowResult<F>& r) {
+  tile.load(scratch, student);
+  tile.load(scratch + tile.size(), teacher);
+  kd::careful(RowTile<kLong>{tile.V, tile.count}, scratch, w, label, r);
+  return scratch;
+}
+
+// As careful_rows. Each row takes its own way, whatever rows share its tile: its bits do not depend
+// on them.
 template <class F, class Tile, class T>
 F* compute_rows(const Tile& tile, F* scratch, const T* student, const T* teacher,
-                const Weights<F>& w, RowResult<F>& r) {
-  kd::PerLane<bool> good;
+                const kd::Weights<F>& w, const std::int32_t* label, RowResult<F>& r) {
+  F* careful_scratch = scratch + kd::kPlainArrays * tile.size();
+  if (w.mixed) return careful_rows(tile, careful_scratch, student, teacher, w, label, r);
+  PerLane<bool> good;
   F* gradient = kd::plain(tile, scratch, student, teacher, w, r, good);
   int count = 0;
   for (int lane = 0; lane < kLanes; ++lane) count += good[lane] ? 1 : 0;
   if (count == kLanes) return gradient;
   RowResult<F> careful;
-  F* other =
-      kd::careful(tile, scratch + kd::kPlainArrays * tile.size(), student, teacher, w, careful);
+  F* other = careful_rows(tile, careful_scratch, student, teacher, w, label, careful);
   if (count == 0) {
     r = careful;
     return other;
@@ -100,53 +175,79 @@ F* compute_rows(const Tile& tile, F* scratch, const T* student, const T* teacher
   return gradient;
 }
 
+// Adds the label's term of the cross-entropy, and weighs the row.
 template <class F, class Tile, class T>
-void kd_loss_tile(const Tile& tile, F* scratch, F* row_loss, T* dstudent, const T* student,
-                  const T* teacher, const std::int32_t* label, const Weights<F>& w) {
+void finish_row(const Tile& tile, F* gradient, const T* student, const RowPointers<F>& rows,
+                const kd::Weights<F>& w, const RowResult<F>& r, std::int64_t n, std::int64_t row) {
+  F loss = w.tau * w.tau * r.soft[row] + r.poison[row];
+  if (w.with_ce && rows.label[n] >= 0) {
+    const F logit = static_cast<F>(student[row * tile.V + rows.label[n]]);
+    loss += w.ce * (math::log(r.sum_c[row]) + (r.max_s[row] - logit));
+    gradient[tile.index(row, rows.label[n])] -= w.grad_ce;
+  }
+  const F weight = rows.weight != nullptr ? rows.weight[n] : F(1);
+  rows.loss[n] = weight * loss;
+  for (std::int64_t v = 0; rows.weight != nullptr && v < tile.V; ++v)
+    gradient[tile.index(row, v)] *= weight;
+}
+
+template <class F, class Tile, class T>
+void kd_loss_tile(const Tile& tile, F* scratch, const RowPointers<F>& rows, std::int64_t n,
+                  T* dstudent, const T* student, const T* teacher, const kd::Weights<F>& w) {
   RowResult<F> r;
-  const bool with_ce = w.with_ce && label != nullptr;
-  F* gradient = compute_rows(tile, scratch, student, teacher, w, r);
-  kd::PerLane<F> log_sum_c;
-#pragma omp simd
-  for (int lane = 0; lane < kLanes; ++lane) log_sum_c[lane] = math::log(r.sum_c[lane]);
+  const std::int32_t* label = rows.label != nullptr ? rows.label + n : nullptr;
+  F* gradient = compute_rows(tile, scratch, student, teacher, w, label, r);
   for (std::int64_t row = 0; row < tile.count; ++row) {
-    row_loss[row] = w.loss_kd * r.kl[row] + r.poison[row];
-    if (!with_ce || label[row] == kIgnoreIndex) continue;
-    const F logit = static_cast<F>(student[row * tile.V + label[row]]);
-    row_loss[row] += w.loss_ce * (log_sum_c[row] + (r.max_s[row] - logit));
-    gradient[tile.index(row, label[row])] -= w.grad_ce;
+    finish_row(tile, gradient, student, rows, w, r, n + row, row);
+    if (w.row_stats) rows.store_statistics(n + row, r, row);
   }
   if (dstudent != nullptr) tile.store(dstudent, gradient);
-  for (std::int64_t row = 0; label != nullptr && row < tile.count; ++row) {
-    if (label[row] != kIgnoreIndex) continue;
-    row_loss[row] = 0;
+  for (std::int64_t row = 0; row < tile.count; ++row) {
+    if (!rows.left_out(n + row)) continue;
+    rows.loss[n + row] = 0;
     for (std::int64_t v = 0; dstudent != nullptr && v < tile.V; ++v) dstudent[row * tile.V + v] = 0;
   }
 }
 
+template <class F>
+kd::Weights<F> weights(const KdLossOptions& o, const KdLossRows& rows, double scale) {
+  kd::Weights<F> w;
+  w.tau = static_cast<F>(o.tau);
+  w.inv_tau = static_cast<F>(1 / o.tau);
+  w.row = {static_cast<F>(o.kd_weight), static_cast<F>(o.reverse_kl_weight),
+           static_cast<F>(o.jsd_weight), static_cast<F>(o.jsd_weight > 0 ? o.jsd_beta : 0.5),
+           static_cast<F>(o.tvd_weight)};
+  w.tckd = static_cast<F>(o.tckd_weight);
+  w.nckd = static_cast<F>(o.nckd_weight);
+  w.ce = static_cast<F>(o.ce_weight);
+  w.grad_soft = static_cast<F>(o.tau * scale);
+  w.grad_forward_kl = static_cast<F>(o.kd_weight * o.tau * scale);
+  w.grad_ce = static_cast<F>(o.ce_weight * scale);
+  w.with_ce = o.ce_weight > 0;
+  w.with_jsd = o.jsd_weight > 0;
+  w.with_dkd = o.tckd_weight > 0 || o.nckd_weight > 0;
+  w.row_stats = rows.student_lse.defined() || rows.teacher_lse.defined() ||
+                rows.student_entropy.defined() || rows.teacher_entropy.defined() ||
+                rows.agreement.defined();
+  w.mixed = w.with_jsd || w.with_dkd || w.row_stats || o.reverse_kl_weight > 0 || o.tvd_weight > 0;
+  return w;
+}
+
 template <class T>
 void kd_loss(Tensor& row_loss, Tensor& dstudent, const Tensor& student, const Tensor& teacher,
-             const Tensor& labels, const KdLossOptions& o) {
+             const Tensor& labels, const KdLossOptions& o, const KdLossRows& rows) {
   using F = ComputeType<T>;
   const std::int64_t N = student.dim(0), V = student.dim(1);
-  const std::int32_t* label = labels.defined() ? labels.data<std::int32_t>() : nullptr;
-  const double scale = mean_scale(o.mean_over, label, N);
-  const Weights<F> w = {static_cast<F>(o.tau),
-                        static_cast<F>(1 / o.tau),
-                        static_cast<F>(o.kd_weight * o.tau * o.tau),
-                        static_cast<F>(o.ce_weight),
-                        static_cast<F>(o.kd_weight * o.tau * scale),
-                        static_cast<F>(o.ce_weight * scale),
-                        o.ce_weight > 0};
-  F* loss = row_loss.data<F>();
+  const RowPointers<F> pointers(row_loss, labels, rows);
+  const kd::Weights<F> w = weights<F>(o, rows, mean_scale(o.mean_over, pointers.label, N));
   T* grad = dstudent.defined() ? dstudent.data<T>() : nullptr;
   const T* zs = student.data<T>();
   const T* zt = teacher.data<T>();
   for_each_row_tile<F>(N, V, kd::kPlainArrays + kd::kCarefulArrays,
                        [&](const auto& tile, std::int64_t n, F* buffer) {
-                         kd_loss_tile(tile, buffer, loss + n,
+                         kd_loss_tile(tile, buffer, pointers, n,
                                       grad == nullptr ? nullptr : grad + n * V, zs + n * V,
-                                      zt + n * V, label == nullptr ? nullptr : label + n, w);
+                                      zt + n * V, w);
                        });
 }
 
@@ -154,9 +255,10 @@ void kd_loss(Tensor& row_loss, Tensor& dstudent, const Tensor& student, const Te
 
 void kd_loss_forward_with_grad(Tensor& row_loss, Tensor& dstudent, const Tensor& student,
                                const Tensor& teacher, const Tensor& labels,
-                               const KdLossOptions& options) {
+                               const KdLossOptions& options, const KdLossRows& rows) {
   visit_floating(student.dtype(), [&](auto tag) {
-    kd_loss<typename decltype(tag)::type>(row_loss, dstudent, student, teacher, labels, options);
+    kd_loss<typename decltype(tag)::type>(row_loss, dstudent, student, teacher, labels, options,
+                                          rows);
   });
 }
 

@@ -158,7 +158,7 @@ void sum_plain_exponentials(const Tile& tile, const Rows& student, const Rows& t
 template <bool kOwnCe, class F, class Tile, class Rows>
 void finish_plain(const Tile& tile, const Rows& student, const Rows& teacher,
                   const PlainArrays<F>& a, const Weights<F>& w, PlainStats<F>& r, LaneSum<F>& kl) {
-  const F inv_tau = w.inv_tau, grad_kd = w.grad_kd;
+  const F inv_tau = w.inv_tau, grad_kd = w.grad_forward_kl;
   const Unheated<F> unheated(w.tau);
   PerLane<F> A, k, log_sums, grad_ce, top_change = {}, top_rounded = {};
 #pragma omp simd
@@ -178,8 +178,8 @@ void finish_plain(const Tile& tile, const Rows& student, const Rows& teacher,
       for (int lane = 0; lane < kLanes; ++lane) {
         const F es = e[i + lane], ys = y[i + lane];
         const F d = ((zt[i + lane] - zs[i + lane]) - r.shift[lane]) * inv_tau;
-        const F u =
-            (d < F(-1e30) ? F(-1e30) : d) - log_sums[lane];  // an infinite one times 0 is NaN
+        const F u = (d < F(-divergence::kUnbounded) ? F(-divergence::kUnbounded) : d) -
+                    log_sums[lane];  // an infinite one times 0 is NaN
         const F change = math::fma(A[lane], es, -ys);
         const F ps_minus_pt = k[lane] * change;
         const F pt = k[lane] * (es + ys);
@@ -243,7 +243,7 @@ F* plain(const RowTile<kLong, kWidth>& tile, F* scratch, const T* student, const
   }
   judge(r, w, good);
   for (int lane = 0; lane < kLanes; ++lane) {
-    out.kl[lane] = kl.total[lane];
+    out.soft[lane] = w.row.forward_kl * kl.total[lane];
     out.max_s[lane] = r.max_s[lane];
     out.sum_c[lane] = r.sum_c[lane];
     out.poison[lane] = F(0);

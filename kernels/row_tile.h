@@ -152,8 +152,14 @@ struct RowTile {
 #pragma omp simd
         for (int lane = 0; lane < half; ++lane) x[lane] += x[lane + half];
       }
-      for (int lane = 1; lane < kLanes; ++lane) x[lane] = x[0];
+      spread(x);
     }
+  }
+  /// Gives every lane of a long row what its first one has.
+  template <class F>
+  static void spread(F (&x)[kLanes]) {
+    if constexpr (kLong)
+      for (int lane = 1; lane < kLanes; ++lane) x[lane] = x[0];
   }
   template <class F>
   static void max_lanes(F (&x)[kLanes]) {
@@ -164,7 +170,7 @@ struct RowTile {
         for (int lane = 0; lane < half; ++lane)
           x[lane] = x[lane + half] > x[lane] ? x[lane + half] : x[lane];
       }
-      for (int lane = 1; lane < kLanes; ++lane) x[lane] = x[0];
+      spread(x);
     }
   }
 };
