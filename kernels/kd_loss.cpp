@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include <limbeck/core/dispatch.h>
-#include <limbeck/kernels/kd_loss_plain.h>
+#include <limbeck/kernels/kd_loss_tile.h>
 #include <limbeck/kernels/labels.h>
 
 namespace limbeck {
@@ -137,9 +137,23 @@ void take_lanes(const Tile& tile, const PerLane<bool>& keep, F* gradient, RowRes
     if (keep[lane]) continue;
     r.soft[lane] = other.soft[lane];
     r.max_s[lane] = other.max_s[lane];
-    r.sum_c[lane] = other.sum_c[lane];
+    r.log_sum_c[lane] = other.log_sum_c[lane];
     r.poison[lane] = other.poison[lane];
-    for (std::int64_t i = lane; i < tile.size(); i += kLanes) gradient[i] = other_gradient[i];
+    for (std::int64_t i = lane; gradient != nullptr && i < tile.size(); i += kLanes)
+      gradient[i] = other_gradient[i];
+  }
+}
+
+// The rows of a tile; what must be copied goes to `staged`.
+template <class F, bool kLong, int kWidth, class T>
+kd::LogitRows<F> logit_rows(const RowTile<kLong, kWidth>& tile, F* staged, const T* x) {
+  if constexpr (kLong && std::is_same_v<F, T>) {
+    const std::int64_t whole = tile.V / kLanes * kLanes;
+    tile.load(staged, x, std::numeric_limits<F>::lowest(), whole);
+    return {x, staged, whole};
+  } else {
+    tile.load(staged, x);
+    return {nullptr, staged, tile.size()};
   }
 }
 
@@ -153,20 +167,33 @@ F* careful_rows(const RowTile<kLong, kWidth>& tile, F* scratch, const T* student
   return scratch;
 }
 
-// As careful_rows. Each row takes its own way, whatever rows share its tile: its bits do not depend
-// on them.
-template <class F, class Tile, class T>
-F* compute_rows(const Tile& tile, F* scratch, const T* student, const T* teacher,
-                const kd::Weights<F>& w, const std::int32_t* label, RowResult<F>& r) {
-  F* careful_scratch = scratch + kd::kPlainArrays * tile.size();
-  if (w.mixed) return careful_rows(tile, careful_scratch, student, teacher, w, label, r);
+// A row's gradient can be written where it belongs, without a stop in scratch.
+template <class F, bool kLong, class T>
+F* in_place(T* dstudent, F* scratch) {
+  if constexpr (kLong && std::is_same_v<F, T>)
+    return dstudent;
+  else
+    return dstudent != nullptr ? scratch : nullptr;
+}
+
+// As careful_rows, but the gradient may be in dstudent already. Each row takes its own way,
+// whatever rows share its tile: its bits do not depend on them.
+template <class F, bool kLong, int kWidth, class T>
+F* compute_rows(const RowTile<kLong, kWidth>& tile, F* scratch, T* dstudent, const T* student,
+                const T* teacher, const kd::Weights<F>& w, const std::int32_t* label,
+                RowResult<F>& r) {
+  F* more_scratch = scratch + kd::kPlainArrays * tile.size();
+  if (w.mixed) return careful_rows(tile, more_scratch, student, teacher, w, label, r);
   PerLane<bool> good;
-  F* gradient = kd::plain(tile, scratch, student, teacher, w, r, good);
+  F* gradient = in_place<F, kLong>(dstudent, scratch + tile.size());
+  kd::plain(RowTile<kLong>{tile.V, tile.count}, scratch, gradient,
+            logit_rows(tile, more_scratch, student),
+            logit_rows(tile, more_scratch + tile.size(), teacher), w, r, good);
   int count = 0;
   for (int lane = 0; lane < kLanes; ++lane) count += good[lane] ? 1 : 0;
   if (count == kLanes) return gradient;
   RowResult<F> careful;
-  F* other = careful_rows(tile, careful_scratch, student, teacher, w, label, careful);
+  F* other = careful_rows(tile, more_scratch, student, teacher, w, label, careful);
   if (count == 0) {
     r = careful;
     return other;
@@ -175,33 +202,38 @@ F* compute_rows(const Tile& tile, F* scratch, const T* student, const T* teacher
   return gradient;
 }
 
-// Adds the label's term of the cross-entropy, and weighs the row.
-template <class F, class Tile, class T>
-void finish_row(const Tile& tile, F* gradient, const T* student, const RowPointers<F>& rows,
-                const kd::Weights<F>& w, const RowResult<F>& r, std::int64_t n, std::int64_t row) {
+// Adds the label's term of the cross-entropy, and weighs the row. gradient may be null.
+template <class F, class Tile>
+void finish_row(const Tile& tile, F* gradient, const RowPointers<F>& rows, const kd::Weights<F>& w,
+                const RowResult<F>& r, F at_label, std::int64_t n, std::int64_t row) {
   F loss = w.tau * w.tau * r.soft[row] + r.poison[row];
   if (w.with_ce && rows.label[n] >= 0) {
-    const F logit = static_cast<F>(student[row * tile.V + rows.label[n]]);
-    loss += w.ce * (math::log(r.sum_c[row]) + (r.max_s[row] - logit));
-    gradient[tile.index(row, rows.label[n])] -= w.grad_ce;
+    loss += w.ce * (r.log_sum_c[row] + (r.max_s[row] - at_label));
+    if (gradient != nullptr) gradient[tile.index(row, rows.label[n])] -= w.grad_ce;
   }
-  const F weight = rows.weight != nullptr ? rows.weight[n] : F(1);
-  rows.loss[n] = weight * loss;
-  for (std::int64_t v = 0; rows.weight != nullptr && v < tile.V; ++v)
-    gradient[tile.index(row, v)] *= weight;
+  rows.loss[n] = loss;
+  if (rows.weight == nullptr) return;
+  rows.loss[n] *= rows.weight[n];
+  for (std::int64_t v = 0; gradient != nullptr && v < tile.V; ++v)
+    gradient[tile.index(row, v)] *= rows.weight[n];
 }
 
 template <class F, class Tile, class T>
 void kd_loss_tile(const Tile& tile, F* scratch, const RowPointers<F>& rows, std::int64_t n,
                   T* dstudent, const T* student, const T* teacher, const kd::Weights<F>& w) {
   RowResult<F> r;
+  PerLane<F> at_label = {};  // before dstudent, which may be student, is written
+  for (std::int64_t row = 0; w.with_ce && row < tile.count; ++row)
+    if (rows.label[n + row] >= 0)
+      at_label[row] = static_cast<F>(student[row * tile.V + rows.label[n + row]]);
   const std::int32_t* label = rows.label != nullptr ? rows.label + n : nullptr;
-  F* gradient = compute_rows(tile, scratch, student, teacher, w, label, r);
+  F* gradient = compute_rows(tile, scratch, dstudent, student, teacher, w, label, r);
   for (std::int64_t row = 0; row < tile.count; ++row) {
-    finish_row(tile, gradient, student, rows, w, r, n + row, row);
+    finish_row(tile, gradient, rows, w, r, at_label[row], n + row, row);
     if (w.row_stats) rows.store_statistics(n + row, r, row);
   }
-  if (dstudent != nullptr) tile.store(dstudent, gradient);
+  if (dstudent != nullptr && static_cast<const void*>(gradient) != dstudent)
+    tile.store(dstudent, gradient);
   for (std::int64_t row = 0; row < tile.count; ++row) {
     if (!rows.left_out(n + row)) continue;
     rows.loss[n + row] = 0;

@@ -76,7 +76,7 @@ void compute(const Tile& tile, F* scratch, const Weights<F>& w, const std::int32
   if (with_dkd) add_decoupled(tile, a, dkd, out);
   for (int lane = 0; lane < kLanes; ++lane) {
     out.max_s[lane] = r.max_s[lane];
-    out.sum_c[lane] = r.sum_c[lane];
+    out.log_sum_c[lane] = math::log(r.sum_c[lane]);
     out.poison[lane] = r.poison[lane];
   }
 }
