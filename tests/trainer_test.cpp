@@ -43,8 +43,8 @@ TEST_P(TrainerBits, SameForAnySplitOfTheBatch) {
 // What every machine must get. A change here is a change of what limbeck computes: say why.
 TEST(Trainer, EndsInTheCommittedDigests) {
   EXPECT_EQ(digest_after_training(SmallLoss::labels), "7f0d470d034dc7271df28cae8e8aa222");
-  EXPECT_EQ(digest_after_training(SmallLoss::teacher), "a60aadc753e8b3f5edfc36d9db53e275");
-  EXPECT_EQ(digest_after_training(SmallLoss::teacher_logits), "f08fd2b9d7b5dcecc7075f7bbb16ac51");
+  EXPECT_EQ(digest_after_training(SmallLoss::teacher), "625be3f49f306bcc027e47a4d7aeb923");
+  EXPECT_EQ(digest_after_training(SmallLoss::teacher_logits), "056aef0057ce20bc46b37d58baa771f2");
 }
 
 TEST(Trainer, SeedChangesTheResult) {
