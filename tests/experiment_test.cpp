@@ -125,7 +125,9 @@ TEST(Experiment, WrongTypesAndValues) {
           "accumulate: is 101; expected at most batch, which is 100");
   refuses("arms.1.distill.tau=0", "arms.1.distill.tau: is 0; expected > 0");
   refuses("arms.1.distill.kd_weight=-1", "arms.1.distill.kd_weight: is -1; expected >= 0");
-  refuses("arms.1.distill.kd_weight=0", "kd_weight and ce_weight are both 0");
+  refuses("arms.1.distill.kd_weight=0", "every weight is 0; expected one above 0");
+  refuses("arms.1.distill.tvd_weight=-1", "arms.1.distill.tvd_weight: is -1; expected >= 0");
+  refuses("arms.1.distill.jsd_weight=1", "arms.1.distill.jsd_beta: is missing");
   refuses("teacher.recipe.optimizer.momentum=1", "expected 0 <= momentum < 1");
   refuses("student.recipe.optimizer.lr=-0.1",
           "student.recipe.optimizer.lr: is -0.1; expected >= 0");

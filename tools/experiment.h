@@ -67,7 +67,8 @@ struct Experiment {
 ///   [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep, reference]}]],
 ///   [report_every, checkpoint_every]
 ///   recipe {epochs, batch, [accumulate, max_jitter], optimizer {type, lr, weight_decay, ...},
-///   schedule {type, ...}}; distill {mode, tau, kd_weight, ce_weight}
+///   schedule {type, ...}}; distill {mode, tau, kd_weight, ce_weight, [reverse_kl_weight,
+///   jsd_weight, jsd_beta, tvd_weight, tckd_weight, nckd_weight]}
 /// An arm without model or recipe has the student's; without arms there is one, "student", trained
 /// on the labels. Models get their input shape later, from the data. Throws std::invalid_argument
 /// as JsonObject does.

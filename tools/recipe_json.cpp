@@ -115,15 +115,29 @@ Recipe read_recipe(const json& value, const std::string& path) {
 }
 
 KdLossOptions read_distill(const json& value, const std::string& path) {
-  const JsonObject distill(value, path, {"mode", "tau", "kd_weight", "ce_weight"});
+  const JsonObject distill(value, path,
+                           {"mode", "tau", "kd_weight", "ce_weight", "reverse_kl_weight",
+                            "jsd_weight", "jsd_beta", "tvd_weight", "tckd_weight", "nckd_weight"});
   if (distill.text("mode") != "forward") unknown_choice(distill, "mode", {"forward"});
   KdLossOptions loss;
   loss.tau = distill.number("tau");
   LIMBECK_CHECK(loss.tau > 0, distill.path("tau"), ": is ", loss.tau, "; expected > 0");
   loss.kd_weight = at_least_zero(distill, "kd_weight");
   loss.ce_weight = at_least_zero(distill, "ce_weight");
-  LIMBECK_CHECK(loss.kd_weight + loss.ce_weight > 0, path,
-                ": kd_weight and ce_weight are both 0; expected one above 0");
+  loss.reverse_kl_weight = at_least_zero(distill, "reverse_kl_weight", 0);
+  loss.jsd_weight = at_least_zero(distill, "jsd_weight", 0);
+  if (loss.jsd_weight > 0) {
+    loss.jsd_beta = distill.number("jsd_beta");
+    LIMBECK_CHECK(loss.jsd_beta > 0 && loss.jsd_beta < 1, distill.path("jsd_beta"), ": is ",
+                  loss.jsd_beta, "; expected between 0 and 1");
+  }
+  loss.tvd_weight = at_least_zero(distill, "tvd_weight", 0);
+  loss.tckd_weight = at_least_zero(distill, "tckd_weight", 0);
+  loss.nckd_weight = at_least_zero(distill, "nckd_weight", 0);
+  LIMBECK_CHECK(loss.kd_weight + loss.ce_weight + loss.reverse_kl_weight + loss.jsd_weight +
+                        loss.tvd_weight + loss.tckd_weight + loss.nckd_weight >
+                    0,
+                path, ": every weight is 0; expected one above 0");
   return loss;
 }
 
