@@ -69,7 +69,7 @@ LIMBECK_HD JsdTerm<F> jsd_term(const ClassTerms<F>& c, F beta) {
   const F larger = student_larger ? c.ps : c.pt, smaller = student_larger ? c.pt : c.ps;
   const F b = student_larger ? beta : F(1) - beta, log_ratio = student_larger ? c.u : -c.u;
   const F gap = student_larger ? c.ps_minus_pt : -c.ps_minus_pt;
-  const F x = math::expm1_of_moderate(log_ratio), bx = b * x, log_m = math::log1p(bx);
+  const F x = math::quick_expm1(log_ratio), bx = b * x, log_m = math::log1p(bx);
   const F small_x = x < F(kSmallExcess) ? F(kSmallExcess) : x;
   const F small_bx = bx < F(kSmallExcess) ? F(kSmallExcess) : bx;
   const F whole =

@@ -93,11 +93,11 @@ void sum_exponentials(const Tile& tile, const LogitRows<F>& student, const Logit
       for (int lane = 0; lane < kLanes; ++lane) {
         const F z = zs[i + lane] - r.max_s[lane];
         const F d = log_gap(r, lane, zs[i + lane], zt[i + lane], inv_tau);
-        const F es = math::exp_of_moderate(z * inv_tau);
-        const F ys = es * math::expm1_of_moderate(d), et = es + ys;
+        const F es = math::quick_exp(z * inv_tau);
+        const F ys = es * math::quick_expm1(d), et = es + ys;
         F cs;
         if constexpr (kPower == 0)
-          c[i + lane] = cs = math::exp_of_moderate(z);
+          c[i + lane] = cs = math::quick_exp(z);
         else
           cs = unheated<kPower>(es);
         e[i + lane] = es;

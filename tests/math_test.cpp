@@ -63,7 +63,8 @@ double worst_ulp(Fn fn, float low, float high, bool absolute = false) {
 TEST(Math, ExponentialsOfTheLowestNumberAreTheirLimits) {
   for (const float x : {-1e4f, -kInf, std::numeric_limits<float>::lowest()}) {
     EXPECT_EQ(math::exp_of_moderate(x), 0) << x;
-    EXPECT_EQ(math::expm1_of_moderate(x), -1) << x;
+    EXPECT_EQ(math::quick_expm1(x), -1) << x;
+    EXPECT_NEAR(math::quick_exp(x), 0, 2e-38) << x;
   }
 }
 
@@ -71,7 +72,10 @@ TEST(Math, StaysWithinItsUlp) {
   EXPECT_LE(worst_ulp(LIMBECK_FN(exp), -87.3f, 88.72f), 1.1);
   EXPECT_LE(worst_ulp(LIMBECK_FN(expm1), -100.0f, 88.72f), 2);
   EXPECT_LE(worst_ulp(LIMBECK_FN(exp_of_moderate), -87.3f, 88.7f), 1.1);
-  EXPECT_LE(worst_ulp(LIMBECK_FN(expm1_of_moderate), -100.0f, 80.0f), 2);
+  EXPECT_LE(worst_ulp(LIMBECK_FN(quick_exp), -1.0f, 1.0f), 1.2);
+  EXPECT_LE(worst_ulp(LIMBECK_FN(quick_exp), -86.0f, 88.0f), 6);
+  EXPECT_LE(worst_ulp(LIMBECK_FN(quick_expm1), -100.0f, 1.0f), 2);
+  EXPECT_LE(worst_ulp(LIMBECK_FN(quick_expm1), -100.0f, 80.0f), 6);
   EXPECT_LE(worst_ulp(LIMBECK_FN(log), 0x1p-149f, 3.4e38f), 1);
   EXPECT_LE(worst_ulp(LIMBECK_FN(log1p), -0.9999999f, 3.4e38f), 2);
   EXPECT_LE(worst_ulp(LIMBECK_FN(log1p), -0.9f, 3.0f), 2);
