@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuDNN's convolutions. Images and weights are NHWC in memory, which cuDNN names (N,C,H,W) with the
-// format NHWC.
+// cuDNN's convolutions: descriptors, the choice of an algorithm, which is kept, and the call.
 #include <limbeck/kernels/cudnn.h>
 
 #include <cudnn.h>
 
-#include <array>
-#include <compare>
 #include <map>
 #include <memory>
 #include <mutex>
 
 #include <limbeck/core/cuda_check.h>
-#include <limbeck/core/dispatch.h>
-#include <limbeck/core/math_mode.h>
-#include <limbeck/core/pool.h>
 
 #define LIMBECK_CUDNN_CHECK(statement)                                                         \
   do {                                                                                         \
@@ -28,19 +22,6 @@ namespace limbeck::cudnn {
 namespace {
 
 constexpr std::size_t kWorkspaceBytes = std::size_t{1} << 30;  // the most an algorithm may ask for
-
-enum class Pass { forward, backward_data, backward_weight };
-
-/// Everything the choice of an algorithm depends on.
-struct Problem {
-  int device;
-  Pass pass;
-  DType dtype;
-  MathMode mode;
-  std::array<int, 4> x, w, y;  // (N,H,W,C)
-  int stride, padding;
-  auto operator<=>(const Problem&) const = default;
-};
 
 template <class T, auto create, auto destroy>
 class Descriptor {
@@ -79,12 +60,9 @@ cudnnDataType_t cudnn_type(DType dtype) {
     case DType::f16:
       return CUDNN_DATA_HALF;
     default:
-      throw std::invalid_argument(
-          detail::concat("conv2d on a GPU: dtype ", dtype, "; expected f32, bf16 or f16"));
+      throw CudaError(detail::concat("cuDNN: no convolutions of ", dtype));
   }
 }
-
-bool bars_tf32(const Problem& p) { return p.dtype == DType::f32 && p.mode == MathMode::exact; }
 
 /// A handle belongs to the device that was current when it was made.
 cudnnHandle_t handle(int device) {
@@ -95,7 +73,7 @@ cudnnHandle_t handle(int device) {
   return h;
 }
 
-/// Takes the best ranked algorithm that is deterministic and fits the workspace.
+/// Takes the best ranked algorithm that is as deterministic as asked and fits the workspace.
 template <class Perf, class Get, class... Descriptors>
 void choose(Plan& plan, const Problem& p, Get get, const Descriptors&... descriptors) {
   std::array<Perf, 16> ranked{};
@@ -104,19 +82,20 @@ void choose(Plan& plan, const Problem& p, Get get, const Descriptors&... descrip
                           ranked.data()));
   for (int i = 0; i < found; ++i) {
     const Perf& perf = ranked[static_cast<std::size_t>(i)];
-    if (perf.status != CUDNN_STATUS_SUCCESS || perf.determinism != CUDNN_DETERMINISTIC ||
-        perf.memory > kWorkspaceBytes)
+    if (perf.status != CUDNN_STATUS_SUCCESS || perf.memory > kWorkspaceBytes ||
+        (p.deterministic && perf.determinism != CUDNN_DETERMINISTIC))
       continue;
     plan.algorithm = static_cast<int>(perf.algo);
     plan.workspace_bytes = perf.memory;
     // An algorithm is valid for its own math type only; ours is narrower where TF32 is barred.
-    if (!bars_tf32(p))
+    if (p.tensor_cores)
       LIMBECK_CUDNN_CHECK(cudnnSetConvolutionMathType(plan.convolution, perf.mathType));
     return;
   }
-  throw CudaError(detail::concat("cuDNN: no deterministic algorithm for a ", p.dtype,
-                                 " convolution of (", p.x[0], ",", p.x[1], ",", p.x[2], ",", p.x[3],
-                                 ") with (", p.w[0], ",", p.w[1], ",", p.w[2], ",", p.w[3], ")"));
+  const auto &x = p.x.extents, &w = p.w.extents;
+  throw CudaError(detail::concat("cuDNN: no deterministic algorithm for a ", p.x.dtype,
+                                 " convolution of NCHW (", x[0], ",", x[1], ",", x[2], ",", x[3],
+                                 ") with (", w[0], ",", w[1], ",", w[2], ",", w[3], ")"));
 }
 
 void choose(Plan& plan, const Problem& p) {
@@ -137,90 +116,66 @@ void choose(Plan& plan, const Problem& p) {
 
 std::unique_ptr<Plan> make_plan(const Problem& p) {
   auto plan = std::make_unique<Plan>();
-  const cudnnDataType_t type = cudnn_type(p.dtype);
-  const auto image = [&](const TensorDescriptor& d, const std::array<int, 4>& s) {
-    LIMBECK_CUDNN_CHECK(
-        cudnnSetTensor4dDescriptor(d, CUDNN_TENSOR_NHWC, type, s[0], s[3], s[1], s[2]));
+  const auto images = [&](const TensorDescriptor& d, const Images& t) {
+    const auto &e = t.extents, &s = t.strides;
+    LIMBECK_CUDNN_CHECK(cudnnSetTensor4dDescriptorEx(d, cudnn_type(t.dtype), e[0], e[1], e[2], e[3],
+                                                     s[0], s[1], s[2], s[3]));
   };
-  image(plan->x, p.x);
-  image(plan->y, p.y);
-  LIMBECK_CUDNN_CHECK(
-      cudnnSetFilter4dDescriptor(plan->w, type, CUDNN_TENSOR_NHWC, p.w[0], p.w[3], p.w[1], p.w[2]));
-  LIMBECK_CUDNN_CHECK(cudnnSetConvolution2dDescriptor(plan->convolution, p.padding, p.padding,
-                                                      p.stride, p.stride, 1, 1,
-                                                      CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+  images(plan->x, p.x);
+  images(plan->y, p.y);
+  const auto& w = p.w.extents;
+  LIMBECK_CUDNN_CHECK(cudnnSetFilter4dDescriptor(
+      plan->w, cudnn_type(p.w.dtype),
+      p.w.layout == Layout::nhwc ? CUDNN_TENSOR_NHWC : CUDNN_TENSOR_NCHW, w[0], w[1], w[2], w[3]));
+  LIMBECK_CUDNN_CHECK(cudnnSetConvolution2dDescriptor(
+      plan->convolution, p.padding[0], p.padding[1], p.stride[0], p.stride[1], p.dilation[0],
+      p.dilation[1], CUDNN_CROSS_CORRELATION, cudnn_type(p.compute)));
+  LIMBECK_CUDNN_CHECK(cudnnSetConvolutionGroupCount(plan->convolution, p.groups));
   LIMBECK_CUDNN_CHECK(cudnnSetConvolutionMathType(
-      plan->convolution, bars_tf32(p) ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
+      plan->convolution, p.tensor_cores ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH));
   choose(*plan, p);
   return plan;
 }
 
-std::array<int, 4> extents(const Tensor& t) {
-  std::array<int, 4> e;
-  for (int i = 0; i < 4; ++i) {
-    LIMBECK_CHECK(t.dim(i) <= INT32_MAX, "conv2d on a GPU: shape ", t.shape(),
-                  "; expected extents below 2^31");
-    e[static_cast<std::size_t>(i)] = static_cast<int>(t.dim(i));
-  }
-  return e;
-}
+std::mutex mutex;  // held by whoever uses a plan or a handle
 
-/// Calls run(handle, plan, workspace) with the plan for this pass, made on its first use.
-template <class Run>
-void with_plan(Pass pass, const Tensor& x, const Tensor& w, const Tensor& y,
-               const Conv2dOptions& options, Run run) {
-  const Problem p{.device = x.device().index(),
-                  .pass = pass,
-                  .dtype = x.dtype(),
-                  .mode = math_mode(),
-                  .x = extents(x),
-                  .w = extents(w),
-                  .y = extents(y),
-                  .stride = static_cast<int>(options.stride),
-                  .padding = static_cast<int>(options.padding)};
-  static std::mutex mutex;
+const Plan& plan_of(const Problem& p) {
   static auto* plans = new std::map<Problem, std::unique_ptr<Plan>>();
-  std::lock_guard lock(mutex);
   auto found = plans->find(p);
   if (found == plans->end()) found = plans->emplace(p, make_plan(p)).first;
-  const Plan& plan = *found->second;
-  detail::count_cuda_launch();
-  const auto workspace = pool_allocate(x.device(), plan.workspace_bytes);
-  LIMBECK_CUDNN_CHECK(run(handle(p.device), plan, workspace.get()));
+  return *found->second;
 }
 
-constexpr float kOne = 1, kZero = 0;
+cudnnStatus_t run(const Call& c, const Plan& p) {
+  const cudnnHandle_t h = handle(c.problem.device);
+  switch (c.problem.pass) {
+    case Pass::forward:
+      return cudnnConvolutionForward(h, &c.alpha, p.x, c.x, p.w, c.w, p.convolution,
+                                     static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm),
+                                     c.workspace, c.workspace_bytes, &c.beta, p.y, c.y);
+    case Pass::backward_data:
+      return cudnnConvolutionBackwardData(h, &c.alpha, p.w, c.w, p.y, c.y, p.convolution,
+                                          static_cast<cudnnConvolutionBwdDataAlgo_t>(p.algorithm),
+                                          c.workspace, c.workspace_bytes, &c.beta, p.x, c.x);
+    case Pass::backward_weight:
+      return cudnnConvolutionBackwardFilter(
+          h, &c.alpha, p.x, c.x, p.y, c.y, p.convolution,
+          static_cast<cudnnConvolutionBwdFilterAlgo_t>(p.algorithm), c.workspace, c.workspace_bytes,
+          &c.beta, p.w, c.w);
+  }
+  return CUDNN_STATUS_BAD_PARAM;
+}
 
 }  // namespace
 
-void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
-  with_plan(Pass::forward, x, w, y, options, [&](cudnnHandle_t h, const Plan& p, void* workspace) {
-    return cudnnConvolutionForward(h, &kOne, p.x, x.raw(), p.w, w.raw(), p.convolution,
-                                   static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), workspace,
-                                   p.workspace_bytes, &kZero, p.y, y.raw());
-  });
+std::size_t workspace_bytes(const Problem& problem) {
+  std::lock_guard lock(mutex);
+  return plan_of(problem).workspace_bytes;
 }
 
-void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,
-                          const Conv2dOptions& options) {
-  with_plan(Pass::backward_data, dx, w, dy, options,
-            [&](cudnnHandle_t h, const Plan& p, void* workspace) {
-              return cudnnConvolutionBackwardData(
-                  h, &kOne, p.w, w.raw(), p.y, dy.raw(), p.convolution,
-                  static_cast<cudnnConvolutionBwdDataAlgo_t>(p.algorithm), workspace,
-                  p.workspace_bytes, &kZero, p.x, dx.raw());
-            });
-}
-
-void conv2d_backward_weight(Tensor& dw, const Tensor& x, const Tensor& dy, Out out,
-                            const Conv2dOptions& options) {
-  with_plan(Pass::backward_weight, x, dw, dy, options,
-            [&](cudnnHandle_t h, const Plan& p, void* workspace) {
-              return cudnnConvolutionBackwardFilter(
-                  h, &kOne, p.x, x.raw(), p.y, dy.raw(), p.convolution,
-                  static_cast<cudnnConvolutionBwdFilterAlgo_t>(p.algorithm), workspace,
-                  p.workspace_bytes, out == Out::add ? &kOne : &kZero, p.w, dw.raw());
-            });
+void run(const Call& call) {
+  std::lock_guard lock(mutex);
+  LIMBECK_CUDNN_CHECK(run(call, plan_of(call.problem)));
 }
 
 }  // namespace limbeck::cudnn
