@@ -90,6 +90,15 @@ planted_bug(temporary_gone_before_launch kd_loss kd_loss.cu
   "gpu::mean_scale(counted," "gpu::mean_scale(*std::make_unique<Tensor>(),")
 planted_bug(graph_without_its_memory graph core/pool.cpp
   "heir.region != 0 || reuses_" "reuses_")
+# What a library is told
+planted_bug(images_in_wrong_order conv2d kernels/cudnn.cpp
+  "std::array{0, 3, 1, 2}" "std::array{0, 1, 2, 3}")
+planted_bug(weights_in_wrong_order conv2d kernels/cudnn.cpp "Layout::nhwc" "Layout::nchw")
+planted_bug(window_moves_one_way conv2d kernels/cudnn.cpp ".stride = {stride, stride}" ".stride = {stride, 1}")
+planted_bug(weight_gradient_not_added conv2d kernels/cudnn.cpp "out == Out::add ? 1.0f : 0.0f" "0.0f")
+planted_bug(tf32_in_exact_math conv2d kernels/cudnn.cpp
+  "dtype != DType::f32 || math_mode() == MathMode::fast" "true")
+planted_bug(no_workspace conv2d kernels/cudnn.cpp "call.workspace = workspace.get();" "")
 # Streams
 planted_bug(branch_does_not_wait stream core/stream.cpp "fork_.wait();" "")
 planted_bug(branch_is_not_waited_for stream core/stream.cpp "done_.wait();" "")
