@@ -5,6 +5,7 @@
 
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include <limbeck/core/cuda_check.h>
 
@@ -53,6 +54,19 @@ cudaStream_t stream() {
   LIMBECK_CUDA_CHECK(cudaGetDevice(&device));
   const auto found = selected.find(device);
   return found != selected.end() && found->second ? found->second : stream_of(device);
+}
+
+void allow_dynamic_shared(const void* kernel, std::size_t bytes) {
+  static std::mutex mutex;
+  static auto* allowed = new std::map<std::pair<int, const void*>, std::size_t>();
+  int device = 0;
+  LIMBECK_CUDA_CHECK(cudaGetDevice(&device));
+  std::lock_guard lock(mutex);
+  std::size_t& most = (*allowed)[{device, kernel}];
+  if (bytes <= most) return;
+  LIMBECK_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                          static_cast<int>(bytes)));
+  most = bytes;
 }
 
 int device_count() {

@@ -4,12 +4,18 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
+
 #include <limbeck/core/error.h>
 
 namespace limbeck::backend {
 
 /// The stream every kernel, copy and library call of the current device is queued on.
 cudaStream_t stream();
+
+/// Lets a kernel have so much dynamic shared memory on the current device beside its static one;
+/// unasked, it gets no more than 48 KiB of both.
+void allow_dynamic_shared(const void* kernel, std::size_t bytes);
 
 [[noreturn]] void throw_cuda_error(cudaError_t status, const char* statement, const char* file,
                                    int line);

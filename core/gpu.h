@@ -114,40 +114,47 @@ inline void check_knows_clusters(const Launch& config, const void* kernel) {
         ".", code.ptxVersion % 10));
 }
 
-/// Internal: a block gets more than 48 KiB of dynamic shared memory only when asked for by name.
-inline void allow_dynamic_shared(const Launch& config, const void* kernel) {
-  if (config.dynamic_shared > 48 * 1024)
-    LIMBECK_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                            static_cast<int>(config.dynamic_shared)));
-}
+/// Internal: a launch in CUDA's terms.
+class CudaLaunch {
+ public:
+  /// Throws CudaError if the kernel cannot be launched so.
+  CudaLaunch(const Launch& config, const void* kernel) {
+    if (config.dynamic_shared > 0) backend::allow_dynamic_shared(kernel, config.dynamic_shared);
+    check_cluster(config.name, config.cluster, config.grid.x);
+    if (config.cluster > 1) {
+      check_knows_clusters(config, kernel);
+      add(cudaLaunchAttributeClusterDimension).clusterDim = {config.cluster, 1, 1};
+    }
+    if (config.cooperative) add(cudaLaunchAttributeCooperative).cooperative = 1;
+    config_.attrs = attributes_;
+    config_.gridDim = config.grid;
+    config_.blockDim = config.block;
+    config_.dynamicSmemBytes = config.dynamic_shared;
+    config_.stream = backend::stream();
+  }
+  CudaLaunch(const CudaLaunch&) = delete;
+  CudaLaunch& operator=(const CudaLaunch&) = delete;
+  const cudaLaunchConfig_t& config() const { return config_; }
+
+ private:
+  cudaLaunchAttributeValue& add(cudaLaunchAttributeID id) {
+    cudaLaunchAttribute& attribute = attributes_[config_.numAttrs++];
+    attribute.id = id;
+    return attribute.val;
+  }
+
+  cudaLaunchAttribute attributes_[2]{};
+  cudaLaunchConfig_t config_{};
+};
 
 /// Launches kernel(args...) and throws CudaError if the launch is refused. A cluster has 1 to 8
 /// blocks and divides the grid's width; more than one needs sm_90, in code and device.
 template <class... Params, class... Args>
 void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
   detail::count_cuda_launch();
-  allow_dynamic_shared(config, reinterpret_cast<const void*>(kernel));
-  check_cluster(config.name, config.cluster, config.grid.x);
-  cudaLaunchAttribute attributes[2]{};
-  unsigned count = 0;
-  if (config.cluster > 1) {
-    check_knows_clusters(config, reinterpret_cast<const void*>(kernel));
-    attributes[count].id = cudaLaunchAttributeClusterDimension;
-    attributes[count++].val.clusterDim = {config.cluster, 1, 1};
-  }
-  if (config.cooperative) {
-    attributes[count].id = cudaLaunchAttributeCooperative;
-    attributes[count++].val.cooperative = 1;
-  }
-  cudaLaunchConfig_t cuda_config{};
-  cuda_config.attrs = attributes;
-  cuda_config.numAttrs = count;
-  cuda_config.gridDim = config.grid;
-  cuda_config.blockDim = config.block;
-  cuda_config.dynamicSmemBytes = config.dynamic_shared;
-  cuda_config.stream = backend::stream();
+  const CudaLaunch cuda(config, reinterpret_cast<const void*>(kernel));
   const cudaError_t status =
-      cudaLaunchKernelEx(&cuda_config, kernel, static_cast<Params>(std::forward<Args>(args))...);
+      cudaLaunchKernelEx(&cuda.config(), kernel, static_cast<Params>(std::forward<Args>(args))...);
   if (status != cudaSuccess) backend::throw_cuda_error(status, config.name, __FILE__, __LINE__);
 }
 

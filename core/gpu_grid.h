@@ -26,11 +26,18 @@ unsigned max_grid(const Launch& config, void (*)(Params...)) {
 /// with Launch::cooperative; traps in others.
 LIMBECK_DEVICE void sync_grid() { cooperative_groups::this_grid().sync(); }
 
-/// How many blocks of such a launch the current device runs at once: a cooperative one may have no
-/// more.
+/// How many blocks of such a launch the current device runs at once, in whole clusters: a
+/// cooperative one may have no more.
 template <class... Params>
-unsigned max_grid(const Launch& config, void (*kernel)(Params...)) {
-  allow_dynamic_shared(config, reinterpret_cast<const void*>(kernel));
+unsigned max_grid(Launch config, void (*kernel)(Params...)) {
+  config.grid = config.cluster;  // does not matter, nor does how they meet
+  config.cooperative = false;
+  const CudaLaunch cuda(config, reinterpret_cast<const void*>(kernel));
+  if (config.cluster > 1) {
+    int clusters = 0;
+    LIMBECK_CUDA_CHECK(cudaOccupancyMaxActiveClusters(&clusters, kernel, &cuda.config()));
+    return static_cast<unsigned>(clusters) * config.cluster;
+  }
   int device = 0, processors = 0, blocks = 0;
   LIMBECK_CUDA_CHECK(cudaGetDevice(&device));
   LIMBECK_CUDA_CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));

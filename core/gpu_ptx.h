@@ -55,28 +55,29 @@ LIMBECK_DEVICE void wait_copies() {
 
 // --- matrix products by a whole warp -------------------------------------------------------------
 
+#define LIMBECK_LDMATRIX(form, f, row)                                                  \
+  asm volatile("ldmatrix.sync.aligned.m8n8." form ".shared.b16 {%0, %1, %2, %3}, [%4];" \
+               : "=r"(f.pair[0]), "=r"(f.pair[1]), "=r"(f.pair[2]), "=r"(f.pair[3])     \
+               : "r"(shared_address(row))                                               \
+               : "memory")
+
 /// Four 8 x 8 matrices of 16-bit elements from shared memory (ldmatrix.x4). Lane l gives the
 /// 16-byte aligned address of row l % 8 of matrix l / 8, and gets of each matrix i, in pair[i], row
 /// l / 4, columns 2 * (l % 4) and next: an A fragment, when the matrices are its quarters in the
 /// order upper left, lower left, upper right, lower right; or two of B from its transpose.
 LIMBECK_DEVICE FragmentA load_matrices(const void* row) {
   FragmentA f;
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(f.pair[0]), "=r"(f.pair[1]), "=r"(f.pair[2]), "=r"(f.pair[3])
-               : "r"(shared_address(row))
-               : "memory");
+  LIMBECK_LDMATRIX("x4", f, row);
   return f;
 }
 
 /// The same of the transposed matrices: lane l gets column l / 4, rows 2 * (l % 4) and next.
 LIMBECK_DEVICE FragmentA load_matrices_transposed(const void* row) {
   FragmentA f;
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(f.pair[0]), "=r"(f.pair[1]), "=r"(f.pair[2]), "=r"(f.pair[3])
-               : "r"(shared_address(row))
-               : "memory");
+  LIMBECK_LDMATRIX("x4.trans", f, row);
   return f;
 }
+#undef LIMBECK_LDMATRIX
 
 /// C += A * B by one warp, 16 x 8 x 16, elements of A and B of type T (BFloat16 or Float16). In
 /// which order and with what rounding the products are added is the device's own. Traps below

@@ -11,6 +11,7 @@
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
 #include <limbeck/tests/simt/launch_now.h>
+#include <limbeck/tests/simt/model.h>
 #include <limbeck/tests/simt/sanitizer.h>
 #include <limbeck/tests/simt/schedule.h>
 
@@ -154,6 +155,14 @@ TEST(SimtClusterScheduleTest, AMissingBarrierBetweenRoundsShows) {
   EXPECT_GT(wrong(false), 0);
 }
 
+TEST(SimtClusterModelTest, OlderGpusKnowNone) {
+  simt::set_model(89);
+  expect_error<CudaError>(
+      [] { launch_now({.name = "old", .grid = 2, .block = 32, .cluster = 2}, rank_kernel, 0u); },
+      "kernel 'old': clusters of 2 blocks need compute capability 9.0");
+  simt::set_model(90);
+}
+
 TEST(SimtClusterScheduleTest, AnAddressDiesWithItsBlock) {
   Tensor out = Tensor::zeros({1}, DType::f32, Device::cuda());
   const auto run = [&] {
@@ -175,6 +184,9 @@ TEST_P(SimtClusterTest, GridsMeetInCooperativeLaunchesOnly) {
   };
   EXPECT_EQ(gpu::max_grid({"grid", 1, 1024}, sync_grid_kernel), 16u);
   EXPECT_EQ(gpu::max_grid({"grid", 1, 1024, 200000}, sync_grid_kernel), 8u);
+  EXPECT_EQ(
+      gpu::max_grid({.name = "grid", .grid = 6, .block = 1024, .cluster = 6}, sync_grid_kernel),
+      12u);
   launch(64, 32, true, -1);
   launch(16, 1024, true, -1);
   expect_error<CudaError>([&] { launch(64, 32, false, -1); }, "sync_grid in an ordinary launch");

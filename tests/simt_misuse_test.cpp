@@ -10,6 +10,7 @@
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
 #include <limbeck/tests/simt/launch_now.h>
+#include <limbeck/tests/simt/model.h>
 #include <limbeck/tests/simt/sanitizer.h>
 #include <limbeck/tests/simt/schedule.h>
 
@@ -67,10 +68,11 @@ LIMBECK_KERNEL no_dynamic_kernel() {
   values[0] = 1;
 }
 
-LIMBECK_KERNEL much_shared_kernel() {
-  LIMBECK_SHARED(float, first, [40000]);
-  LIMBECK_SHARED(float, second, [20000]);
-  first[0] = second[0];
+template <int kFloats>
+LIMBECK_KERNEL shared_kernel() {
+  LIMBECK_SHARED(float, first, [kFloats / 2]);
+  LIMBECK_SHARED(float, second, [kFloats - kFloats / 2]);
+  first[0] = second[0] = 1;
 }
 
 LIMBECK_KERNEL write_kernel(char* p, std::int64_t i) { p[i] = 0; }
@@ -124,7 +126,6 @@ TEST_P(SimtMisuseTest, Memory) {
   Tensor t = Tensor::zeros({64}, DType::u8, Device::cuda());
   expect_fault("not 16-byte aligned", misaligned_kernel, static_cast<char*>(t.raw()));
   expect_fault("the launch asked for none", no_dynamic_kernel);
-  expect_fault("240000 bytes of shared memory; expected at most 232448", much_shared_kernel);
 }
 
 TEST_P(SimtMisuseTest, MessageNamesKernelBlockThreadAndLine) {
@@ -149,6 +150,35 @@ TEST(SimtLaunchTest, RejectsWhatCudaRejects) {
   launch(1, dim3(1, 1, 65), 0);
   launch(dim3(1, 65536), 32, 0);
   launch(1, 32, 300000);
+}
+
+// 48 KiB of static shared memory everywhere; with the dynamic one what the GPU has for a block.
+TEST(SimtLaunchTest, SharedMemoryIsAsScarceAsTheModelsIs) {
+  constexpr int kMost = 12 * 1024;
+  const auto launch = [](auto* kernel, std::size_t dynamic) {
+    launch_now({"shared", 1, 32, dynamic}, kernel);
+  };
+  launch(shared_kernel<kMost>, 0);
+  launch(shared_kernel<kMost>, (227 - 48) * 1024);
+  expect_error<CudaError>([&] { launch(shared_kernel<kMost + 1>, 0); },
+                          "49156 bytes of static and 0 of dynamic shared memory; expected at most "
+                          "49152 static, and 232448 in all");
+  expect_error<CudaError>([&] { launch(shared_kernel<kMost>, (227 - 48) * 1024 + 1); },
+                          "49152 bytes of static and 183297 of dynamic");
+  for (const auto& [capability, kilobytes] :
+       {std::pair<int, std::size_t>{75, 64}, {80, 163}, {86, 99}, {120, 99}}) {
+    simt::set_model(capability);
+    EXPECT_EQ(gpu::compute_capability(), capability);
+    launch(shared_kernel<kMost>, (kilobytes - 48) * 1024);
+    expect_error<CudaError>(
+        [&, dynamic = (kilobytes - 47) * 1024] { launch(shared_kernel<kMost>, dynamic); },
+        "in all");
+    expect_error<CudaError>(
+        [&, dynamic = kilobytes * 1024 + 1] { launch(shared_kernel<2>, dynamic); },
+        "expected at least one block of 1 to 1024 threads and at most");
+  }
+  simt::set_model(90);
+  expect_error<CudaError>([] { simt::set_model(42); }, "compute capability 42; expected 75, 80");
 }
 
 TEST(SimtMemoryTest, CopiesCheckBothEnds) {

@@ -11,6 +11,7 @@
 #include <limbeck/core/tensor.h>
 #include <limbeck/tests/device_test.h>
 #include <limbeck/tests/simt/launch_now.h>
+#include <limbeck/tests/simt/model.h>
 #include <limbeck/tests/simt/schedule.h>
 
 namespace limbeck {
@@ -89,6 +90,14 @@ TEST_P(SimtMmaTest, TheWholeWarpTakesPart) {
   refuses("mma(mask 0xffffffff) names lanes 0xff000000", constant_kernel<BFloat16>, 24,
           out.data<float>(), 1.f, 1.f, 0.f);
   refuses("divergent warp function", divergent_kernel, 32);
+}
+
+TEST_P(SimtMmaTest, OlderGpusHaveNone) {
+  Tensor out = Tensor::zeros({128}, DType::f32, Device::cuda());
+  simt::set_model(75);
+  refuses("mma needs compute capability 8.0", constant_kernel<BFloat16>, 32, out.data<float>(), 1.f,
+          1.f, 0.f);
+  simt::set_model(90);
 }
 
 TEST_P(SimtMmaTest, ElementsAreOfTheirType) {

@@ -33,7 +33,7 @@ namespace limbeck::gpu {
 using simt::Launch;
 using simt::Site;
 
-inline int compute_capability() { return simt::kComputeCapability; }
+using simt::compute_capability;
 
 template <class... Params, class... Args>
 void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {

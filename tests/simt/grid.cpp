@@ -8,6 +8,7 @@
 
 #include <limbeck/core/gpu.h>
 #include <limbeck/tests/simt/memory.h>
+#include <limbeck/tests/simt/model.h>
 #include <limbeck/tests/simt/observer.h>
 #include <limbeck/tests/simt/sanitizer.h>
 
@@ -165,14 +166,17 @@ void prepare_places(std::size_t clusters, std::size_t block_size) {
 void check(const Launch& launch) {
   const dim3 g = launch.grid, b = launch.block;
   if (volume(g) == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535 || volume(b) == 0 ||
-      volume(b) > 1024 || b.z > 64 || launch.dynamic_shared > kMaxShared)
+      volume(b) > 1024 || b.z > 64 || launch.dynamic_shared > model().max_shared)
     throw CudaError(limbeck::detail::concat(
         "kernel '", launch.name, "': grid ", describe({g.x, g.y, g.z}), ", block ",
         describe({b.x, b.y, b.z}), ", ", launch.dynamic_shared,
         " bytes of dynamic shared memory; expected at least one block of 1 to 1024 threads and at "
         "most ",
-        kMaxShared, " bytes"));
+        model().max_shared, " bytes"));
   gpu::check_cluster(launch.name, launch.cluster, g.x);
+  if (launch.cluster > 1 && model().compute_capability < 90)
+    throw CudaError(limbeck::detail::concat("kernel '", launch.name, "': clusters of ",
+                                            launch.cluster, " blocks need compute capability 9.0"));
   if (launch.cooperative && volume(g) > max_grid(launch))
     throw CudaError(limbeck::detail::concat("kernel '", launch.name, "': a cooperative launch of ",
                                             volume(g), " blocks; expected at most ",
@@ -201,9 +205,14 @@ void run(const Launch& launch, const Kernel& kernel) {
 
 unsigned max_grid(const Launch& launch) {
   std::size_t blocks = std::min(kProcessorBlocks, kProcessorThreads / volume(launch.block));
-  if (launch.dynamic_shared > 0) blocks = std::min(blocks, kMaxShared / launch.dynamic_shared);
-  return static_cast<unsigned>(kProcessors * blocks);
+  const std::size_t own = model().processor_shared - model().max_shared;  // the system's, per block
+  if (launch.dynamic_shared > 0)
+    blocks = std::min(blocks, model().processor_shared / (launch.dynamic_shared + own));
+  const auto cluster = std::size_t{launch.cluster};
+  return static_cast<unsigned>(kProcessors * blocks / cluster * cluster);
 }
+
+int compute_capability() { return model().compute_capability; }
 
 Thread& self() {
   if (grid.running == nullptr) throw CudaError("a device function was called by the host");

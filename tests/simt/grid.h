@@ -19,9 +19,6 @@ namespace limbeck::simt {
 struct Block;
 struct Cluster;
 
-/// Shared memory of one block, sm_90.
-inline constexpr std::size_t kMaxShared = 227 * 1024;
-
 enum class State : std::uint8_t { runnable, at_barrier, at_collective, exited };
 
 /// What a waiting thread waits in.

@@ -76,6 +76,7 @@ void load_matrices(std::uint32_t* pair, const void* row, bool transposed, const 
 void mma(float* c, const std::uint32_t* a, const std::uint32_t* b, float (*to_float)(std::uint16_t),
          const Site& site) {
   const InRuntime guard;
+  if (compute_capability() < 80) fail(site, "mma needs compute capability 8.0");
   Product mine{c, a, b, to_float};
   meet("mma", kWholeWarp, &mine, site, [](const Lanes& lanes) {
     const Matrices matrices(lanes);

@@ -63,10 +63,10 @@ void sync_block(const Site& site);
 void sync_cluster(const Site& site);
 void sync_grid(const Site& site);
 
-/// The emulated GPU is a small one of sm_90.
-inline constexpr int kComputeCapability = 90;
+/// The emulated GPU is a small one, whatever its model.
 inline constexpr std::size_t kProcessors = 8, kProcessorThreads = 2048, kProcessorBlocks = 32;
-/// Blocks a cooperative launch may have.
+int compute_capability();
+/// Blocks a cooperative launch may have, in whole clusters.
 unsigned max_grid(const Launch& launch);
 
 /// The lanes in `mask` meet; each must call with the same mask and from the same line, and none of

@@ -5,6 +5,7 @@
 
 #include <limbeck/core/error.h>
 #include <limbeck/tests/simt/grid.h>
+#include <limbeck/tests/simt/model.h>
 #include <limbeck/tests/simt/observer.h>
 #include <limbeck/tests/simt/sanitizer.h>
 
@@ -12,6 +13,8 @@ namespace limbeck::simt {
 namespace {
 
 using limbeck::detail::concat;
+
+const char dynamic_key = 0;  // of the dynamic shared memory
 
 void check_aligned(const void* p, const Site& site) {
   const InRuntime guard;
@@ -21,14 +24,16 @@ void check_aligned(const void* p, const Site& site) {
 
 char* shared_array_of(Block& block, const void* key, const char* name, std::size_t bytes,
                       std::size_t alignment, const Site& site) {
-  std::size_t total = bytes;
+  std::size_t total = key == &dynamic_key ? 0 : bytes;
   for (const SharedArray& a : block.shared) {
     if (a.key == key) return a.begin;
-    total += a.bytes;
+    if (a.key != &dynamic_key) total += a.bytes;
   }
-  if (total > kMaxShared)
-    fail(site,
-         concat("the block has ", total, " bytes of shared memory; expected at most ", kMaxShared));
+  const std::size_t dynamic = grid.launch->dynamic_shared;
+  if (total > kMaxStaticShared || total + dynamic > model().max_shared)
+    fail(site, concat("the block has ", total, " bytes of static and ", dynamic,
+                      " of dynamic shared memory; expected at most ", kMaxStaticShared,
+                      " static, and ", model().max_shared, " in all"));
   // An array of floats is only as aligned as floats are: one that needs more must say so.
   const std::size_t offset = alignment % 16 == 0 ? 0 : alignment;
   auto memory = std::make_unique_for_overwrite<char[]>(offset + bytes);
@@ -104,11 +109,10 @@ void finish(Block& block) {
 
 void* dynamic_shared(const Site& site) {
   const InRuntime guard;
-  static const char key = 0;
   self();
   if (grid.launch->dynamic_shared == 0)
     fail(site, "dynamic shared memory is used, but the launch asked for none");
-  return shared_array(&key, "dynamic shared memory", grid.launch->dynamic_shared, 16, site);
+  return shared_array(&dynamic_key, "dynamic shared memory", grid.launch->dynamic_shared, 16, site);
 }
 
 void thread_fence() {

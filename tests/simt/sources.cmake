@@ -7,6 +7,7 @@ set(LIMBECK_SIMT_SOURCES
   tests/simt/grid.cpp
   tests/simt/matrix.cpp
   tests/simt/memory.cpp
+  tests/simt/model.cpp
   tests/simt/queue.cpp
   tests/simt/schedule.cpp
   tests/simt/shared.cpp
