@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include <limbeck/core/backend.h>
+#include <limbeck/core/cast.h>
+#include <limbeck/core/dispatch.h>
 #include <limbeck/core/pool.h>
 
 namespace limbeck {
@@ -22,18 +24,6 @@ void copy_bytes(Device dst_device, void* dst, Device src_device, const void* src
   } else {
     std::memmove(dst, src, n);
   }
-}
-
-template <class Dst, class Src>
-Dst convert(Src x) {
-  if constexpr (std::is_same_v<Dst, Src>)
-    return x;
-  else if constexpr (std::is_same_v<Src, BFloat16> || std::is_same_v<Src, Float16>)
-    return convert<Dst>(static_cast<float>(x));
-  else if constexpr (std::is_same_v<Dst, BFloat16> || std::is_same_v<Dst, Float16>)
-    return Dst(static_cast<float>(x));
-  else
-    return static_cast<Dst>(x);
 }
 
 }  // namespace
@@ -104,17 +94,8 @@ Tensor Tensor::to(Device device) const {
 
 Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) return *this;
-  if (device_.is_cuda()) return to(Device::cpu()).to(dtype).to(device_);
   Tensor t = empty(shape_, dtype, device_);
-  visit_dtype(dtype, [&](auto dst_tag) {
-    visit_dtype(dtype_, [&](auto src_tag) {
-      using Dst = typename decltype(dst_tag)::type;
-      using Src = typename decltype(src_tag)::type;
-      const Src* src = data<Src>();
-      Dst* dst = t.data<Dst>();
-      for (std::int64_t i = 0, n = numel(); i < n; ++i) dst[i] = convert<Dst>(src[i]);
-    });
-  });
+  LIMBECK_DISPATCH(device_, cast(t, *this));
   return t;
 }
 

@@ -61,7 +61,9 @@ class Tensor {
 
   Tensor clone() const;
   Tensor to(Device device) const;  ///< itself when already there, else a copy
-  Tensor to(DType dtype) const;    ///< itself when already so, else a converted copy (same device)
+  /// Itself when already so, else a converted copy on the same device: to a half by way of f32,
+  /// each time to the nearest, ties to even.
+  Tensor to(DType dtype) const;
   /// Writes all of *this from src: equal shapes and dtypes, any devices.
   void copy_from(const Tensor& src);
   void fill(double value);
