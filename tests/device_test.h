@@ -26,14 +26,17 @@ struct DeviceDtype {
   }
 };
 
-/// f64: 1e-12. f32: 2e-6, some 16 ulp. bf16: 2^-7, one rounding of an 8-bit significand plus slack.
+/// f64: 1e-12. f32: 2e-6, some 16 ulp. bf16: 2^-7 and f16: 2^-10, one rounding of an 8-bit and an
+/// 11-bit significand plus slack.
 inline std::vector<DeviceDtype> all_devices() {
   std::vector<DeviceDtype> params = {{Device::cpu(), DType::f64, 1e-12},
                                      {Device::cpu(), DType::f32, 2e-6},
-                                     {Device::cpu(), DType::bf16, 0x1p-7}};
+                                     {Device::cpu(), DType::bf16, 0x1p-7},
+                                     {Device::cpu(), DType::f16, 0x1p-10}};
 #if LIMBECK_HAS_GPU
   params.push_back({Device::cuda(), DType::f32, 2e-6});
   params.push_back({Device::cuda(), DType::bf16, 0x1p-7});
+  params.push_back({Device::cuda(), DType::f16, 0x1p-10});
 #endif
   return params;
 }
@@ -97,23 +100,27 @@ inline std::vector<double> to_doubles(const Tensor& t) {
   return t.to(Device::cpu()).to(DType::f64).to_vector<double>();
 }
 
-/// Every element within tolerance * max|expected| (tolerance itself when all expected are 0). The
-/// scale is the tensor's own, so an all-zero result cannot pass for small gradients.
+/// Every element within tolerance * max|expected| (tolerance itself when all expected are 0), and
+/// `step` more. The scale is the tensor's own, so an all-zero result cannot pass for small
+/// gradients.
 inline void expect_close(const std::vector<double>& actual, const std::vector<double>& expected,
-                         double tolerance, const std::string& what = "") {
+                         double tolerance, const std::string& what = "", double step = 0) {
   ASSERT_EQ(actual.size(), expected.size()) << what;
   double scale = 0;
   for (double e : expected) scale = std::max(scale, std::abs(e));
-  const double bound = tolerance * (scale > 0 ? scale : 1.0);
+  const double bound = tolerance * (scale > 0 ? scale : 1.0) + step;
   for (std::size_t i = 0; i < actual.size(); ++i)
     ASSERT_TRUE(actual[i] == expected[i] || std::abs(actual[i] - expected[i]) <= bound)
         << what << " element " << i << ": " << actual[i] << ", expected " << expected[i]
         << " within " << bound;
 }
 
+/// Small values of f16 are multiples of 2^-24, so rounding alone is off by half of that; where
+/// nothing is tolerated, nothing is.
 inline void expect_close(const Tensor& actual, const std::vector<double>& expected,
                          double tolerance, const std::string& what = "") {
-  expect_close(to_doubles(actual), expected, tolerance, what);
+  const double step = actual.dtype() == DType::f16 && tolerance > 0 ? 0x1p-25 : 0;
+  expect_close(to_doubles(actual), expected, tolerance, what, step);
 }
 
 inline bool same_bytes(const Tensor& a, const Tensor& b) {

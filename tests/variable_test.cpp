@@ -79,7 +79,7 @@ TEST_P(VariableTest, AccumulationReusesTheLeafsBuffer) {
   run(3, 6);
   EXPECT_EQ(w.grad().raw(), buffer);
   expect_close(w.grad(), to_doubles(whole), tolerance());
-  if (!device().is_cuda() && dtype() != DType::bf16) {
+  if (!device().is_cuda() && dtype_size(dtype()) >= 4) {  // halves are rounded in between
     EXPECT_TRUE(same_bytes(w.grad(), whole));
   }
 }
