@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/nn/weights.h>
 
+#include <cmath>
+#include <optional>
+
+#include <limbeck/core/cast.h>
+
 namespace limbeck {
 namespace {
 
@@ -53,6 +58,25 @@ Tensor from_file_layout(const NamedParameter& p, const Tensor& stored) {
   return transposed_blocks(stored, p.value.shape(), b.outer, b.channels, b.cells);
 }
 
+/// The first finite element that is infinite in `dtype`.
+std::optional<double> first_too_large(const Tensor& t, DType dtype) {
+  std::optional<double> found;
+  if (t.dtype() == dtype) return found;
+  const Tensor host = t.to(Device::cpu());
+  visit_floating(host.dtype(), [&](auto src_tag) {
+    visit_floating(dtype, [&](auto dst_tag) {
+      using Dst = typename decltype(dst_tag)::type;
+      const auto* x = host.data<typename decltype(src_tag)::type>();
+      for (std::int64_t i = 0; i < host.numel() && !found; ++i) {
+        const auto value = convert<double>(x[i]);
+        if (std::isfinite(value) && !std::isfinite(convert<double>(convert<Dst>(x[i]))))
+          found = value;
+      }
+    });
+  });
+  return found;
+}
+
 /// What keeps the file from filling the parameters, in one line; empty when nothing does.
 std::string differences(const std::vector<NamedParameter>& parameters,
                         const std::map<std::string, Tensor>& stored) {
@@ -69,6 +93,9 @@ std::string differences(const std::vector<NamedParameter>& parameters,
     else if (!is_floating(found->second.dtype()))
       text += detail::concat("; '", p.name, "' has dtype ", found->second.dtype(),
                              " in the file; expected a floating dtype");
+    else if (const auto value = first_too_large(found->second, p.value.value().dtype()))
+      text += detail::concat("; '", p.name, "' holds ", *value, ", which is infinite in ",
+                             p.value.value().dtype());
   }
   for (const auto& [name, tensor] : unexpected)
     text += detail::concat("; unexpected '", name, "' ", tensor.shape());

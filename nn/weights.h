@@ -15,7 +15,7 @@ namespace limbeck {
 SafetensorsFile export_weights(Module& module, std::map<std::string, std::string> metadata = {});
 /// Copies a file's tensors into the parameters, converting between floating dtypes. Throws
 /// std::invalid_argument in one line that names every missing, unexpected or mis-shaped tensor with
-/// both shapes, and then changes nothing.
+/// both shapes, and every one with a value beyond its parameter's dtype, and then changes nothing.
 void import_weights(Module& module, const SafetensorsFile& file);
 
 /// export_weights and write_safetensors. Throws IoError.

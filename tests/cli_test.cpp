@@ -242,6 +242,13 @@ TEST_F(Cli, ATeacherIsLoadedFromItsFile) {
   expect_refusal(distill("c", {"--set", "teacher.model.layers.0.out=31"}), "0.weight");
   expect_refusal(distill("d", {"--set", "teacher.weights=/nowhere/t.safetensors"}),
                  "/nowhere/t.safetensors");
+  SafetensorsFile weights = read_safetensors(file("a/seed-0/teacher/weights.safetensors"));
+  weights.tensors[0].second.data<float>()[7] = 1e5;
+  write_safetensors(file("large.safetensors"), weights);
+  expect_refusal(distill("e", {"--set", "teacher.weights=" + file("large.safetensors"), "--set",
+                               "teacher.dtype=f16"}),
+                 "teacher.dtype: weights do not fit the model; '" + weights.tensors[0].first +
+                     "' holds 100000, which is infinite in f16");
 }
 
 TEST_F(Cli, ATeacherMayBeRounded) {

@@ -76,6 +76,22 @@ TEST(Weights, FloatingDtypesConvert) {
   expect_same_weights(*half, *again);
 }
 
+TEST(Weights, AValueThatTheDtypeCannotHoldIsRefused) {
+  const auto full = build_model(conv_net(), 1), half = build_model(conv_net(), 2, DType::f16);
+  const auto untouched = build_model(conv_net(), 2, DType::f16);
+  Tensor bias = full->parameters()[3].value.value();
+  bias.data<float>()[2] = 65519;  // rounds to the largest
+  import_weights(*half, export_weights(*full));
+  EXPECT_EQ(to_doubles(half->parameters()[3].value.value())[2], 65504);
+  import_weights(*half, export_weights(*untouched));
+  bias.data<float>()[3] = -70000;
+  bias.data<float>()[4] = INFINITY;  // was no number to begin with
+  expect_error([&] { import_weights(*half, export_weights(*full)); },
+               "weights do not fit the model; 'fc.bias' holds -70000, which is infinite in f16");
+  expect_same_weights(*half, *untouched);
+  import_weights(*build_model(conv_net(), 3, DType::bf16), export_weights(*full));
+}
+
 TEST(Weights, EveryMisfitIsNamedInOneLineAndNothingChanges) {
   const TemporaryFolder folder;
   const std::string path = folder.file("w.safetensors");

@@ -144,7 +144,11 @@ void Runner::run_teacher(const TeacherConfig& config, std::uint64_t seed) {
 
 void Runner::round_teacher(const ModelSpec& model, DType dtype) {
   auto rounded = build_model(model, 0, dtype, device_);
-  import_weights(*rounded, export_weights(*teacher_));
+  try {
+    import_weights(*rounded, export_weights(*teacher_));
+  } catch (const std::invalid_argument& e) {
+    throw std::invalid_argument(std::string("teacher.dtype: ") + e.what());
+  }
   teacher_ = std::move(rounded);
   teacher_test_logits_ = predict(*teacher_, test_images_, experiment_.data.input);
 }
