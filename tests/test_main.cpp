@@ -12,6 +12,8 @@
 #include <string>
 
 #include <limbeck/core/device.h>
+#include <limbeck/core/dispatch.h>
+#include <limbeck/core/pool.h>
 #ifdef LIMBECK_SIMT
 #include <limbeck/tests/simt/backend.h>
 #include <limbeck/tests/simt/schedule.h>
@@ -22,10 +24,13 @@ namespace {
 
 using ::testing::TestInfo;
 
+/// To wait for a GPU that nobody used would first set it up, which takes a moment in every process.
+bool gpu_was_used() { return cuda_launch_count() > 0 || pool_stats(Device::cuda()).peak > 0; }
+
 class QueuedWork : public ::testing::EmptyTestEventListener {
   void OnTestEnd(const TestInfo&) override {
     try {
-      if (cuda_device_count() > 0) synchronize(Device::cuda());
+      if (gpu_was_used()) synchronize(Device::cuda());
     } catch (const std::exception& e) {
       ADD_FAILURE() << "in work the test left queued: " << e.what();
     }
