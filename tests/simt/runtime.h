@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <source_location>
 #include <string>
 
 struct uint3 {
@@ -24,8 +23,24 @@ inline dim3 blockDim, gridDim;
 
 namespace limbeck::simt {
 
-/// Where in a kernel an operation stands; errors name it.
-using Site = std::source_location;
+/// Where in a kernel an operation stands; errors name it. As std::source_location, which clang-tidy
+/// has only from clang 16 on.
+class Site {
+ public:
+  static constexpr Site current(const char* file = __builtin_FILE(),
+                                unsigned line = __builtin_LINE()) {
+    Site site;
+    site.file_ = file;
+    site.line_ = line;
+    return site;
+  }
+  constexpr const char* file_name() const { return file_; }
+  constexpr unsigned line() const { return line_; }
+
+ private:
+  const char* file_ = "";
+  unsigned line_ = 0;
+};
 
 struct Launch {
   const char* name;
