@@ -26,7 +26,7 @@ LIMBECK_KERNEL good_kernel(int* out) {
 }
 
 LIMBECK_KERNEL divergent_barrier_kernel() {
-  if (threadIdx.x < 32)
+  if (threadIdx.x < 32)  // NOLINT(bugprone-branch-clone)
     gpu::sync_block();
   else
     gpu::sync_block();

@@ -9,10 +9,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 folder=${1:-build/lint}
 if [[ ! -f $folder/compile_commands.json ]]; then
-  cmake -S . -B "$folder" -G Ninja -DLIMBECK_GPU=off >/dev/null
+  cmake -S . -B "$folder" -G Ninja -DLIMBECK_GPU=simt >/dev/null
 fi
 git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 # GCC's flags mean nothing to clang.
-git ls-files '*.cpp' ':!tests/simt*' | xargs -P "$(nproc)" -n 4 clang-tidy -p "$folder" --quiet \
+git ls-files '*.cpp' | xargs -P "$(nproc)" -n 4 clang-tidy -p "$folder" --quiet \
   --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-ignored-optimization-argument \
   2> >(grep -vE 'warnings? (and [0-9]+ errors? )?generated|^Suppressed|^Use -header-filter' >&2)

@@ -20,15 +20,13 @@
 #define LIMBECK_UNROLL
 #define LIMBECK_SHARED(type, name, extents) \
   LIMBECK_SHARED_ALIGNED(alignof(type), type, name, extents)
-#define LIMBECK_SHARED_ALIGNED(align, type, name, extents)                               \
-  static const char limbeck_key_##name = 0;                                              \
-  decltype(auto) name =                                                                  \
-      *static_cast<std::type_identity_t<type extents>*>(::limbeck::simt::shared_array(   \
-          &limbeck_key_##name, #name, sizeof(std::type_identity_t<type extents>), align, \
-          ::limbeck::simt::Site::current()))
-#define LIMBECK_DYNAMIC_SHARED(type, name)           \
-  auto name = static_cast<std::add_pointer_t<type>>( \
-      ::limbeck::simt::dynamic_shared(::limbeck::simt::Site::current()))
+#define LIMBECK_SHARED_ALIGNED(align, type, name, extents)                                      \
+  static const char limbeck_key_##name = 0;                                                     \
+  auto& name = *static_cast<std::type_identity_t<type extents>*>(::limbeck::simt::shared_array( \
+      &limbeck_key_##name, #name, sizeof(std::type_identity_t<type extents>), align,            \
+      ::limbeck::simt::Site::current()))
+#define LIMBECK_DYNAMIC_SHARED(type, name) \
+  type* name = static_cast<type*>(::limbeck::simt::dynamic_shared(::limbeck::simt::Site::current()))
 
 namespace limbeck::gpu {
 
@@ -44,8 +42,8 @@ void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
     void (*kernel)(Params...);
     std::tuple<Params...> args;
   };
-  const auto call =
-      std::make_shared<const Call>(kernel, std::tuple<Params...>{static_cast<Params>(args)...});
+  const auto call = std::make_shared<const Call>(
+      Call{kernel, std::tuple<Params...>{static_cast<Params>(args)...}});
   const auto thread = [](const void* p) {
     const Call& c = *static_cast<const Call*>(p);
     std::apply(c.kernel, c.args);

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -113,7 +114,8 @@ class Arena {
       throw CudaError(limbeck::detail::concat("emulated GPU: out of memory for ", slot, " bytes"));
     used_ += slot;
     while (opened_ < used_) {
-      protect(base_ + opened_, kChunkBytes, true);
+      if (!protect(base_ + opened_, kChunkBytes, true))
+        throw CudaError("emulated GPU: cannot map device memory");
       sanitizer::forbid(base_ + opened_, kChunkBytes);
       opened_ += kChunkBytes;
     }
@@ -122,11 +124,12 @@ class Arena {
 
   // Only the first chunk is guarded, where small tensors lie: a big one would cost more than the
   // launch, at up to half a microsecond per page.
-  void guard(bool on) { protect(base_, kChunkBytes, !on); }
+  void guard(bool on) {
+    if (!protect(base_, kChunkBytes, !on)) std::abort();  // destructors come here too
+  }
 
-  static void protect(char* begin, std::size_t bytes, bool open) {
-    if (mprotect(begin, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
-      throw CudaError("emulated GPU: cannot map device memory");
+  static bool protect(char* begin, std::size_t bytes, bool open) {
+    return mprotect(begin, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
   }
 
   std::mutex mutex_;

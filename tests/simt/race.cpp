@@ -222,7 +222,8 @@ class RaceChecker final : public Observer {
   }
 
   std::string name(std::uintptr_t address) {
-    if (const SharedArray* a = find_in_cluster(self(), reinterpret_cast<const void*>(address)))
+    const auto* p = reinterpret_cast<const void*>(address);  // NOLINT(performance-no-int-to-ptr)
+    if (const SharedArray* a = find_in_cluster(self(), p))
       return concat("byte ", address - reinterpret_cast<std::uintptr_t>(a->begin), " of shared '",
                     a->name, "'");
     return concat("byte ", address - reinterpret_cast<std::uintptr_t>(device_.begin),

@@ -39,7 +39,7 @@ using limbeck::simt::observe;
     return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
   }
 
-extern "C" {
+extern "C" {  // NOLINTBEGIN(bugprone-reserved-identifier): the compiler names them so
 void __tsan_init() { limbeck::simt::observer = &limbeck::simt::race_checker(); }
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
@@ -59,4 +59,4 @@ void __tsan_write_range(void* p, unsigned long bytes) {
 LIMBECK_TSAN_ATOMIC(8, unsigned char)
 LIMBECK_TSAN_ATOMIC(32, unsigned)
 LIMBECK_TSAN_ATOMIC(64, unsigned long)
-}
+}  // NOLINTEND(bugprone-reserved-identifier)
