@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt is column-major: a row-major matrix is its transpose there, so c = op(a) op(b) is asked
-// for as c^T = op(b)^T op(a)^T, and the library's first operand is our b.
 #include <limbeck/kernels/cublas.h>
 
 #include <cublasLt.h>
 
 #include <algorithm>
-#include <compare>
 #include <map>
 #include <mutex>
 
 #include <limbeck/core/cuda_check.h>
 #include <limbeck/core/dispatch.h>
-#include <limbeck/core/math_mode.h>
-#include <limbeck/core/pool.h>
 
 #define LIMBECK_CUBLAS_CHECK(statement)                                                     \
   do {                                                                                      \
@@ -28,16 +23,11 @@ namespace {
 
 constexpr std::uint64_t kWorkspaceBytes = 32 << 20;  // the most an algorithm may ask for
 
-/// Everything the choice of an algorithm depends on, in cuBLASLt's column-major terms.
-struct Problem {
-  int device;
-  std::int64_t m, n, k;
-  bool trans_a, trans_b;
-  DType dtype;
-  MathMode mode;
-  cublasLtEpilogue_t epilogue;
+/// Everything the choice of an algorithm depends on.
+struct Key {
+  Product product;  // its pointers, workspace and factors left out
   std::uint32_t align_a, align_b, align_c;
-  auto operator<=>(const Problem&) const = default;
+  auto operator<=>(const Key&) const = default;
 };
 
 struct Plan {
@@ -45,6 +35,24 @@ struct Plan {
   cublasLtMatrixLayoutOpaque_t a, b, c;
   cublasLtMatmulHeuristicResult_t choice;
 };
+
+/// The largest power of two, up to 256, that divides the address.
+std::uint32_t alignment(const void* p) {
+  const auto address = reinterpret_cast<std::uintptr_t>(p) | 256u;
+  return static_cast<std::uint32_t>(address & (~address + 1));
+}
+
+Key key_of(const Product& p) {
+  // The epilogue reads the bias with the width it stores c with.
+  Key key{p, alignment(p.a.p), alignment(p.b.p), std::min(alignment(p.c.p), alignment(p.bias))};
+  Product& kept = key.product;
+  kept.a.p = kept.b.p = kept.c.p = kept.bias = nullptr;
+  kept.call = nullptr;
+  kept.alpha = kept.beta = 0;
+  kept.workspace = nullptr;
+  kept.workspace_bytes = 0;
+  return key;
+}
 
 cudaDataType_t cuda_type(DType dtype) {
   switch (dtype) {
@@ -60,10 +68,17 @@ cudaDataType_t cuda_type(DType dtype) {
   }
 }
 
-/// The largest power of two, up to 256, that divides the address.
-std::uint32_t alignment(const void* p) {
-  const auto address = reinterpret_cast<std::uintptr_t>(p) | 256u;
-  return static_cast<std::uint32_t>(address & (~address + 1));
+cublasLtEpilogue_t cuda_epilogue(Epilogue epilogue) {
+  switch (epilogue) {
+    case Epilogue::relu:
+      return CUBLASLT_EPILOGUE_RELU;
+    case Epilogue::bias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::relu_bias:
+      return CUBLASLT_EPILOGUE_RELU_BIAS;
+    default:
+      return CUBLASLT_EPILOGUE_DEFAULT;
+  }
 }
 
 /// A handle belongs to the device that was current when it was made.
@@ -80,7 +95,7 @@ void set(cublasLtMatmulDescOpaque_t& desc, cublasLtMatmulDescAttributes_t attrib
 }
 
 /// The library's first choice among algorithms that add up in f32, also when they split k.
-cublasLtMatmulHeuristicResult_t choose(Plan& plan, const Problem& p) {
+cublasLtMatmulHeuristicResult_t choose(Plan& plan, const Key& key) {
   cublasLtMatmulPreferenceOpaque_t preference;
   LIMBECK_CUBLAS_CHECK(cublasLtMatmulPreferenceInit(&preference));
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -90,88 +105,73 @@ cublasLtMatmulHeuristicResult_t choose(Plan& plan, const Problem& p) {
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
          std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, p.align_a);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, p.align_b);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, p.align_c);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, p.align_c);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.align_a);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.align_b);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.align_c);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.align_c);
+  const Product& p = key.product;
   cublasLtMatmulHeuristicResult_t choice{};
   int found = 0;
   LIMBECK_CUBLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(handle(p.device), &plan.desc, &plan.a,
                                                       &plan.b, &plan.c, &plan.c, &preference, 1,
                                                       &choice, &found));
   if (found == 0)
-    throw CudaError(detail::concat("cuBLASLt: no algorithm for a product of ", p.dtype, " with m ",
-                                   p.m, ", n ", p.n, ", k ", p.k));
+    throw CudaError(detail::concat("cuBLASLt: no algorithm for a ", p.c.dtype, " product of ",
+                                   p.c.rows, " x ", p.c.columns, " from ", p.a.dtype, " factors ",
+                                   p.a.rows, " x ", p.a.columns, " and ", p.b.rows, " x ",
+                                   p.b.columns));
   return choice;
 }
 
-Plan make_plan(const Problem& p, const void* bias) {
+Plan make_plan(const Key& key, const void* bias) {
+  const Product& p = key.product;
   Plan plan{};
-  const cudaDataType_t type = cuda_type(p.dtype);
-  const bool tf32 = p.dtype == DType::f32 && p.mode == MathMode::fast;
   LIMBECK_CUBLAS_CHECK(cublasLtMatmulDescInit(
-      &plan.desc, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
-  set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSA, p.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSB, p.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
-  set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
+      &plan.desc, p.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, cuda_epilogue(p.epilogue));
   if (bias) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  const auto layout = [&](cublasLtMatrixLayoutOpaque_t& out, std::int64_t rows, std::int64_t cols) {
-    LIMBECK_CUBLAS_CHECK(cublasLtMatrixLayoutInit(&out, type, static_cast<std::uint64_t>(rows),
-                                                  static_cast<std::uint64_t>(cols), rows));
+  const auto layout = [](cublasLtMatrixLayoutOpaque_t& out, const Matrix& m) {
+    LIMBECK_CUBLAS_CHECK(
+        cublasLtMatrixLayoutInit(&out, cuda_type(m.dtype), static_cast<std::uint64_t>(m.rows),
+                                 static_cast<std::uint64_t>(m.columns), m.leading));
   };
-  layout(plan.a, p.trans_a ? p.k : p.m, p.trans_a ? p.m : p.k);
-  layout(plan.b, p.trans_b ? p.n : p.k, p.trans_b ? p.k : p.n);
-  layout(plan.c, p.m, p.n);
-  plan.choice = choose(plan, p);
+  layout(plan.a, p.a);
+  layout(plan.b, p.b);
+  layout(plan.c, p.c);
+  plan.choice = choose(plan, key);
   return plan;
 }
 
-cublasLtEpilogue_t epilogue(bool bias, bool relu) {
-  if (bias) return relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
-  return relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT;
-}
+std::mutex plans_mutex;  // held as long as a plan is used
 
-/// c = act(op(a) op(b) + bias), or added. Choosing an algorithm takes the library tens of
-/// microseconds, so the choice is kept for the next product of the same kind.
-void multiply(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out,
-              const void* bias, bool relu) {
-  // The epilogue reads the bias with the width it stores c with.
-  const Problem p{.device = c.device().index(),
-                  .m = c.dim(1),
-                  .n = c.dim(0),
-                  .k = a.dim(trans_a == Trans::yes ? 0 : 1),
-                  .trans_a = trans_b == Trans::yes,
-                  .trans_b = trans_a == Trans::yes,
-                  .dtype = c.dtype(),
-                  .mode = math_mode(),
-                  .epilogue = epilogue(bias != nullptr, relu),
-                  .align_a = alignment(b.raw()),
-                  .align_b = alignment(a.raw()),
-                  .align_c = std::min(alignment(c.raw()), alignment(bias))};
-  static std::mutex mutex;
-  static auto* plans = new std::map<Problem, Plan>();
-  std::lock_guard lock(mutex);
-  auto found = plans->find(p);
-  if (found == plans->end()) found = plans->emplace(p, make_plan(p, bias)).first;
-  Plan& plan = found->second;
-  if (bias) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  const float alpha = 1, beta = out == Out::add ? 1 : 0;
-  const std::size_t bytes = plan.choice.workspaceSize;
-  detail::count_cuda_launch();
-  const auto workspace = bytes ? pool_allocate(c.device(), bytes) : nullptr;
-  LIMBECK_CUBLAS_CHECK(cublasLtMatmul(
-      handle(p.device), &plan.desc, &alpha, b.raw(), &plan.a, a.raw(), &plan.b, &beta, c.raw(),
-      &plan.c, c.raw(), &plan.c, &plan.choice.algo, workspace.get(), bytes, backend::stream()));
+/// Choosing an algorithm takes the library tens of microseconds, so the choice is kept for the next
+/// product of the same kind.
+Plan& plan_of(const Product& p) {
+  static auto* plans = new std::map<Key, Plan>();
+  const Key key = key_of(p);
+  auto found = plans->find(key);
+  if (found == plans->end()) found = plans->emplace(key, make_plan(key, p.bias)).first;
+  return found->second;
 }
 
 }  // namespace
 
-void matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out) {
-  multiply(c, a, trans_a, b, trans_b, out, nullptr, false);
+std::size_t workspace_bytes(const Product& product) {
+  const std::lock_guard lock(plans_mutex);
+  return plan_of(product).choice.workspaceSize;
 }
 
-void linear(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
-  multiply(y, x, Trans::no, w, Trans::yes, Out::write, bias.defined() ? bias.raw() : nullptr, relu);
+void multiply(const Product& p) {
+  const std::lock_guard lock(plans_mutex);
+  Plan& plan = plan_of(p);
+  if (p.bias) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+  void* c = const_cast<void*>(p.c.p);
+  detail::count_cuda_launch();
+  LIMBECK_CUBLAS_CHECK(cublasLtMatmul(handle(p.device), &plan.desc, &p.alpha, p.a.p, &plan.a, p.b.p,
+                                      &plan.b, &p.beta, c, &plan.c, c, &plan.c, &plan.choice.algo,
+                                      p.workspace, p.workspace_bytes, backend::stream()));
 }
 
 }  // namespace limbeck::cublas
