@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 
+#include <limbeck/core/half.h>
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/pool.h>
 #include <limbeck/core/simd.h>
@@ -30,10 +32,11 @@ struct Tile {
   static constexpr int kCols = kVector * (kLanes == 4 ? 4 : 2);
 };
 
-template <class T>
+// In: what a and b are stored as, T as packed and summed.
+template <class T, class In>
 struct Problem {
   Index m, n, k;
-  Strided<const T> a, b;
+  Strided<const In> a, b;
   Strided<T> c;  // col is 1
   bool add;
   GemmEpilogue<T> epilogue;
@@ -80,9 +83,23 @@ template <class T, int R, int C>
       for (Index j = 0; j < cols; ++j) c[i * ldc + j] = edge[i * C + j];
 }
 
+// to[k * to_row + i] = from[i * from_row + k], a square of kVector.
+template <class T, int kVector, class In>
+[[gnu::always_inline]] inline void transpose_block(T* to, Index to_row, const In* from,
+                                                   Index from_row) {
+  if constexpr (std::is_same_v<T, In>) {
+    transpose_square<T, kVector>(to, to_row, from, from_row);
+  } else {
+    T block[kVector * kVector];
+    for (int i = 0; i < kVector; ++i)
+      for (int k = 0; k < kVector; ++k) block[i * kVector + k] = from[i * from_row + k];
+    transpose_square<T, kVector>(to, to_row, block, kVector);
+  }
+}
+
 // Columns [0, cols) of B, steps [0, depth), as strip[k][j]; columns past the end are zeros.
-template <class T, int C, int kVector>
-[[gnu::always_inline]] inline void pack_strip(T* strip, Strided<const T> b, Index depth,
+template <class T, int C, int kVector, class In>
+[[gnu::always_inline]] inline void pack_strip(T* strip, Strided<const In> b, Index depth,
                                               Index cols) {
   if (cols == C && b.col == 1) {
     for (Index k = 0; k < depth; ++k)
@@ -93,17 +110,18 @@ template <class T, int C, int kVector>
   if (cols == C && b.row == 1)
     for (; done + kVector <= depth; done += kVector)
       for (int j = 0; j < C; j += kVector)
-        transpose_square<T, kVector>(strip + done * C + j, C, b.p + done + j * b.col, b.col);
+        transpose_block<T, kVector>(strip + done * C + j, C, b.p + done + j * b.col, b.col);
   for (Index k = done; k < depth; ++k)
-    for (Index j = 0; j < C; ++j) strip[k * C + j] = j < cols ? b.p[k * b.row + j * b.col] : T(0);
+    for (Index j = 0; j < C; ++j)
+      strip[k * C + j] = j < cols ? static_cast<T>(b.p[k * b.row + j * b.col]) : T(0);
 }
 
 // Strips of C columns, one after another, the last of C / 2 where that is enough.
-template <class T, int C, int kVector>
-[[gnu::always_inline]] inline void pack_strips(T* strips, Strided<const T> b, Index depth,
+template <class T, int C, int kVector, class In>
+[[gnu::always_inline]] inline void pack_strips(T* strips, Strided<const In> b, Index depth,
                                                Index cols) {
   for (Index j = 0; j < cols; j += C) {
-    const Strided<const T> from = {b.p + j * b.col, b.row, b.col};
+    const Strided<const In> from = {b.p + j * b.col, b.row, b.col};
     if (cols - j > C / 2)
       pack_strip<T, C, kVector>(strips + j * depth, from, depth, std::min<Index>(C, cols - j));
     else
@@ -114,14 +132,14 @@ template <class T, int C, int kVector>
 // Rows [0, rows) of A copied to be near each other, rows past the end filled with zeros: rows of A
 // lie far apart, at worst a multiple of 4 KiB, where they would evict each other from L1. Keeps A's
 // order in memory (so no transposition), and returns how the panel is laid out.
-template <class T, int R>
-[[gnu::always_inline]] inline Strided<const T> pack_panel(T* panel, Strided<const T> a, Index depth,
-                                                          Index rows) {
+template <class T, int R, class In>
+[[gnu::always_inline]] inline Strided<const T> pack_panel(T* panel, Strided<const In> a,
+                                                          Index depth, Index rows) {
   if (a.col == 1) {
     constexpr Index kStride = kDepth + 64 / static_cast<Index>(sizeof(T));
     for (Index i = 0; i < R; ++i)
       for (Index k = 0; k < depth; ++k)
-        panel[i * kStride + k] = i < rows ? a.p[i * a.row + k] : T(0);
+        panel[i * kStride + k] = i < rows ? static_cast<T>(a.p[i * a.row + k]) : T(0);
     return {panel, kStride, 1};
   }
   if (a.row == 1 && rows == R) {
@@ -130,7 +148,8 @@ template <class T, int R>
     return {panel, 1, R};
   }
   for (Index k = 0; k < depth; ++k)
-    for (int i = 0; i < R; ++i) panel[k * R + i] = i < rows ? a.p[i * a.row + k * a.col] : T(0);
+    for (int i = 0; i < R; ++i)
+      panel[k * R + i] = i < rows ? static_cast<T>(a.p[i * a.row + k * a.col]) : T(0);
   return {panel, 1, R};
 }
 
@@ -145,8 +164,8 @@ struct Sweep {
 };
 
 // Rows [0, rows) of A, at most R, times all strips.
-template <class T, int R, int C>
-[[gnu::always_inline]] inline void sweep_panel(const Sweep<T>& s, T* panel, Strided<const T> a,
+template <class T, int R, int C, class In>
+[[gnu::always_inline]] inline void sweep_panel(const Sweep<T>& s, T* panel, Strided<const In> a,
                                                T* c, Index rows) {
   const Strided<const T> packed = pack_panel<T, R>(panel, a, s.depth, rows);
   for (Index j = 0; j < s.cols; j += C) {
@@ -174,18 +193,18 @@ template <class T>
 }
 
 // One block of C: rows [i0,i1), columns [j0,j1).
-template <class T, int kLanes>
-[[gnu::always_inline]] inline void compute_block(const Problem<T>& p, T* strips, Index i0, Index i1,
-                                                 Index j0, Index j1) {
+template <class T, int kLanes, class In>
+[[gnu::always_inline]] inline void compute_block(const Problem<T, In>& p, T* strips, Index i0,
+                                                 Index i1, Index j0, Index j1) {
   constexpr int R = Tile<T, kLanes>::kRows, C = Tile<T, kLanes>::kCols;
   alignas(64) T panel[(kDepth + 64 / sizeof(T)) * R];
   for (Index k0 = 0; k0 == 0 || k0 < p.k; k0 += kDepth) {  // once even when k is 0: C = 0
     const Index depth = std::min(kDepth, p.k - k0);
-    pack_strips<T, C, Tile<T, kLanes>::kVector>(
-        strips, {p.b.p + k0 * p.b.row + j0 * p.b.col, p.b.row, p.b.col}, depth, j1 - j0);
+    const Strided<const In> b = {p.b.p + k0 * p.b.row + j0 * p.b.col, p.b.row, p.b.col};
+    pack_strips<T, C, Tile<T, kLanes>::kVector>(strips, b, depth, j1 - j0);
     const Sweep<T> sweep = {depth, j1 - j0, strips, p.c.row, p.add || k0 > 0};
     for (Index i = i0, rows; i < i1; i += rows) {
-      const Strided<const T> a = {p.a.p + i * p.a.row + k0 * p.a.col, p.a.row, p.a.col};
+      const Strided<const In> a = {p.a.p + i * p.a.row + k0 * p.a.col, p.a.row, p.a.col};
       T* c = p.c.p + i * p.c.row + j0;
       rows = std::min<Index>(R, i1 - i);
       if (rows > R / 3 * 2)
@@ -220,8 +239,8 @@ Blocks choose_blocks(Index m, Index n, int row_unit, int col_unit) {
   return {part_size(m, row_parts, row_unit), part_size(n, col_parts, col_unit)};
 }
 
-template <class T, int kLanes>
-void run(const Problem<T>& p) {
+template <int kLanes, class T, class In>
+void run(const Problem<T, In>& p) {
   const Blocks block = choose_blocks(p.m, p.n, Tile<T, kLanes>::kRows, Tile<T, kLanes>::kCols);
   const Index col_blocks = ceil_div(p.n, block.cols);
   parallel_for(ceil_div(p.m, block.rows) * col_blocks, [&](Index t) {
@@ -239,23 +258,27 @@ void run(const Problem<T>& p) {
 
 }  // namespace
 
-template <class T>
-void gemm(Index m, Index n, Index k, Strided<const T> a, Strided<const T> b, T* c, Index ldc,
+template <class T, class In>
+void gemm(Index m, Index n, Index k, Strided<const In> a, Strided<const In> b, T* c, Index ldc,
           bool add, const GemmEpilogue<T>& epilogue) {
   if (m == 0 || n == 0) return;
-  const Problem<T> p = {m, n, k, a, b, {c, ldc, 1}, add, epilogue};
+  const Problem<T, In> p = {m, n, k, a, b, {c, ldc, 1}, add, epilogue};
   switch (cpu_isa()) {
     case CpuIsa::avx512:
-      return run<T, 16>(p);
+      return run<16>(p);
     case CpuIsa::avx2:
-      return run<T, 8>(p);
+      return run<8>(p);
     case CpuIsa::portable:
-      return run<T, 4>(p);
+      return run<4>(p);
   }
 }
 
 template void gemm(Index, Index, Index, Strided<const float>, Strided<const float>, float*, Index,
                    bool, const GemmEpilogue<float>&);
+template void gemm(Index, Index, Index, Strided<const BFloat16>, Strided<const BFloat16>, float*,
+                   Index, bool, const GemmEpilogue<float>&);
+template void gemm(Index, Index, Index, Strided<const Float16>, Strided<const Float16>, float*,
+                   Index, bool, const GemmEpilogue<float>&);
 template void gemm(Index, Index, Index, Strided<const double>, Strided<const double>, double*,
                    Index, bool, const GemmEpilogue<double>&);
 

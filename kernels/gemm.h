@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Internal: the exact matrix product on the CPU, for float and double, over any strides.
+// Internal: the exact matrix product on the CPU, summed in float or double, over any strides.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +23,10 @@ struct GemmEpilogue {
 
 /// c (m,n) = a (m,k) b (k,n), or += when add; row i of c starts at c + i * ldc. Each c_ij is one
 /// chain of fused multiply-adds over k = 0..k-1 from 0 (or from c_ij), then the epilogue: its bits
-/// do not depend on m, n, threads, blocking or instruction set. T is float or double. c must not
-/// overlap a or b.
-template <class T>
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Strided<const T> a, Strided<const T> b,
+/// do not depend on m, n, threads, blocking or instruction set. T is float or double, and In the
+/// same, or BFloat16 or Float16 where T is float. c must not overlap a or b.
+template <class T, class In = T>
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Strided<const In> a, Strided<const In> b,
           T* c, std::int64_t ldc, bool add, const GemmEpilogue<T>& epilogue = {});
 
 }  // namespace limbeck::cpu

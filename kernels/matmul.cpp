@@ -19,6 +19,15 @@ void check_like(const char* op, const char* what, const Tensor& t, const Tensor&
                 reference.device());
 }
 
+// c of the factors' dtype, or f32 for 16-bit factors.
+void check_result(const char* op, const Tensor& c, const Tensor& a) {
+  if (c.dtype() == DType::f32 && dtype_size(a.dtype()) == 2)
+    LIMBECK_CHECK(c.device() == a.device(), op, ": c is on ", c.device(), "; expected ",
+                  a.device());
+  else
+    check_like(op, "c", c, a);
+}
+
 void check_matrix(const char* op, const char* what, const Tensor& t) {
   LIMBECK_CHECK(t.defined() && t.rank() == 2, op, ": ", what, " has shape ",
                 t.defined() ? t.shape() : Shape{}, "; expected a matrix");
@@ -33,7 +42,7 @@ void matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans tr
   check_matrix("matmul", "b", b);
   check_matrix("matmul", "c", c);
   check_like("matmul", "b", b, a);
-  check_like("matmul", "c", c, a);
+  check_result("matmul", c, a);
   const Shape sa = op_shape(a, trans_a), sb = op_shape(b, trans_b);
   LIMBECK_CHECK(sa[1] == sb[0], "matmul: op(a) has shape ", sa, ", op(b) ", sb,
                 "; expected (M,K) and (K,N)");
@@ -74,43 +83,36 @@ Strided<const T> operand(const Tensor& t, Trans trans) {
   return trans == Trans::yes ? Strided<const T>{p, 1, t.dim(1)} : Strided<const T>{p, t.dim(1), 1};
 }
 
-template <class T>
+// c of the type sums are taken in; bias of the same, or undefined.
 void exact_product(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b,
-                   Out out, const GemmEpilogue<T>& epilogue = {}) {
-  gemm<T>(c.dim(0), c.dim(1), op_shape(a, trans_a)[1], operand<T>(a, trans_a),
-          operand<T>(b, trans_b), c.data<T>(), c.dim(1), out == Out::add, epilogue);
+                   Out out, const Tensor& bias = {}, bool relu = false) {
+  visit_floating(a.dtype(), [&](auto tag) {
+    using In = typename decltype(tag)::type;
+    using T = ComputeType<In>;
+    gemm<T, In>(c.dim(0), c.dim(1), op_shape(a, trans_a)[1], operand<In>(a, trans_a),
+                operand<In>(b, trans_b), c.data<T>(), c.dim(1), out == Out::add,
+                {bias.defined() ? bias.data<T>() : nullptr, relu});
+  });
 }
 
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
+bool is_half(const Tensor& t) { return dtype_size(t.dtype()) == 2; }
 
 // y = x w^T + bias, with relu when asked for.
 void affine(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
   if (math_mode() == MathMode::fast && onednn::linear_forward(y, x, w, bias, relu)) return;
-  if (y.dtype() == DType::f64) {
-    exact_product<double>(y, x, Trans::no, w, Trans::yes, Out::write,
-                          {data_or_null<double>(bias), relu});
-  } else if (y.dtype() == DType::f32) {
-    exact_product<float>(y, x, Trans::no, w, Trans::yes, Out::write,
-                         {data_or_null<float>(bias), relu});
-  } else {
-    Tensor wide = Tensor::empty(y.shape());
-    affine(wide, x.to(DType::f32), w.to(DType::f32), bias.defined() ? bias.to(DType::f32) : bias,
-           relu);
-    y.copy_from(wide.to(y.dtype()));
-  }
+  Tensor wide = is_half(y) ? Tensor::empty(y.shape()) : y;
+  exact_product(wide, x, Trans::no, w, Trans::yes, Out::write,
+                bias.defined() ? bias.to(wide.dtype()) : bias, relu);
+  if (is_half(y)) y.copy_from(wide.to(y.dtype()));
 }
 
 }  // namespace
 
 void matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out) {
   if (math_mode() == MathMode::fast && onednn::matmul(c, a, trans_a, b, trans_b, out)) return;
-  if (c.dtype() == DType::f64) return exact_product<double>(c, a, trans_a, b, trans_b, out);
-  if (c.dtype() == DType::f32) return exact_product<float>(c, a, trans_a, b, trans_b, out);
+  if (!is_half(c)) return exact_product(c, a, trans_a, b, trans_b, out);
   Tensor wide = out == Out::add ? c.to(DType::f32) : Tensor::empty(c.shape());
-  exact_product<float>(wide, a.to(DType::f32), trans_a, b.to(DType::f32), trans_b, out);
+  exact_product(wide, a, trans_a, b, trans_b, out);
   c.copy_from(wide.to(c.dtype()));
 }
 

@@ -11,7 +11,8 @@
 namespace limbeck::onednn {
 
 bool available();
-/// As limbeck::matmul, for f32 and bf16 (bf16 only where the CPU has it; else returns false).
+/// As limbeck::matmul, for f32 and bf16, c f32 or bf16 (bf16 only where the CPU has it; else
+/// returns false).
 /// Returns false when oneDNN has no fast way; the caller then computes exactly.
 bool matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out);
 /// y (N,O) = x (N,I) w (O,I)^T + bias (O, or undefined), then max(y, 0) when relu. f32 or bf16.

@@ -108,7 +108,7 @@ bool has_type(const Tensor& t) { return t.dtype() == DType::f32 || t.dtype() == 
 }  // namespace
 
 bool matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out) {
-  if (!has_type(c)) return false;
+  if (!has_type(c) || !has_type(a)) return false;
   return multiply({Operand(c), Operand(a, trans_a), Operand(b, trans_b), out == Out::add});
 }
 

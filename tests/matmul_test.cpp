@@ -39,12 +39,42 @@ double element(const std::vector<double>& v, const Shape& shape, Trans trans, st
 
 class MatmulTest : public testing::DeviceTest {
  protected:
-  // The inputs as the dtype holds them, in double.
-  std::vector<double> rounded(const std::vector<double>& v) const {
-    return testing::to_doubles(
-        Tensor::from(v, Shape{static_cast<std::int64_t>(v.size())}).to(dtype()));
-  }
+  /// c of dtype `result` against the definition, for random matrices of dtype `factors`.
+  void expect_product(const Size& s, Trans ta, Trans tb, Out out, DType factors, DType result,
+                      double bound) const;
 };
+
+// v as `dtype` holds it, in double.
+std::vector<double> rounded(const std::vector<double>& v, DType dtype) {
+  return testing::to_doubles(Tensor::from(v, Shape{static_cast<std::int64_t>(v.size())}).to(dtype));
+}
+
+void MatmulTest::expect_product(const Size& s, Trans ta, Trans tb, Out out, DType factors,
+                                DType result, double bound) const {
+  const Shape sa = stored(s.m, s.k, ta), sb = stored(s.k, s.n, tb);
+  const auto a = rounded(random_values(s.m * s.k, 1, 1), factors),
+             b = rounded(random_values(s.k * s.n, 1, 2), factors);
+  const auto c0 = rounded(random_values(s.m * s.n, 1, 3), result);
+  std::vector<double> expected(c0.size());
+  double scale = 1;  // of the sums' terms: the error of a sum does not shrink when it cancels
+  for (std::int64_t i = 0; i < s.m; ++i)
+    for (std::int64_t j = 0; j < s.n; ++j) {
+      double sum = out == Out::add ? c0[static_cast<std::size_t>(i * s.n + j)] : 0;
+      for (std::int64_t k = 0; k < s.k; ++k)
+        sum += element(a, sa, ta, i, k) * element(b, sb, tb, k, j);
+      expected[static_cast<std::size_t>(i * s.n + j)] = sum;
+      scale = std::max(scale, std::abs(sum));
+    }
+  const auto tensor = [&](const std::vector<double>& v, const Shape& shape, DType dtype) {
+    return Tensor::from(v, shape).to(dtype).to(device());
+  };
+  Tensor c = tensor(c0, {s.m, s.n}, result);
+  matmul(c, tensor(a, sa, factors), ta, tensor(b, sb, factors), tb, out);
+  const auto actual = testing::to_doubles(c);
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    ASSERT_NEAR(actual[i], expected[i], bound * scale)
+        << s.m << "x" << s.n << "x" << s.k << " " << factors << " element " << i;
+}
 
 TEST_P(MatmulTest, HandNumbers) {
   // [1 2; 3 4] [5 6; 7 8] = [1*5+2*7 1*6+2*8; 3*5+4*7 3*6+4*8]
@@ -61,28 +91,16 @@ TEST_P(MatmulTest, HandNumbers) {
 TEST_P(MatmulTest, EverySizeAndTransposeMatchesTheDefinition) {
   for (const Size& s : kSizes)
     for (const auto& [ta, tb] : kTransposes)
-      for (const Out out : {Out::write, Out::add}) {
-        const Shape sa = stored(s.m, s.k, ta), sb = stored(s.k, s.n, tb);
-        const auto a = rounded(random_values(s.m * s.k, 1, 1)),
-                   b = rounded(random_values(s.k * s.n, 1, 2));
-        const auto c0 = rounded(random_values(s.m * s.n, 1, 3));
-        std::vector<double> expected(c0.size());
-        double scale = 1;  // of the sums' terms: the error of a sum does not shrink when it cancels
-        for (std::int64_t i = 0; i < s.m; ++i)
-          for (std::int64_t j = 0; j < s.n; ++j) {
-            double sum = out == Out::add ? c0[static_cast<std::size_t>(i * s.n + j)] : 0;
-            for (std::int64_t k = 0; k < s.k; ++k)
-              sum += element(a, sa, ta, i, k) * element(b, sb, tb, k, j);
-            expected[static_cast<std::size_t>(i * s.n + j)] = sum;
-            scale = std::max(scale, std::abs(sum));
-          }
-        Tensor c = make(c0, {s.m, s.n});
-        matmul(c, make(a, sa), ta, make(b, sb), tb, out);
-        const auto actual = testing::to_doubles(c);
-        for (std::size_t i = 0; i < expected.size(); ++i)
-          ASSERT_NEAR(actual[i], expected[i], tolerance() * scale)
-              << s.m << "x" << s.n << "x" << s.k << " element " << i;
-      }
+      for (const Out out : {Out::write, Out::add})
+        expect_product(s, ta, tb, out, dtype(), dtype(), tolerance());
+}
+
+TEST_P(MatmulTest, SixteenBitFactorsKeepF32Sums) {
+  for (const DType factors : {DType::bf16, DType::f16})
+    for (const Size& s : {Size{13, 33, 32}, Size{2, 3, 0}, Size{7, 40, 520}})
+      for (const auto& [ta, tb] : kTransposes)
+        for (const Out out : {Out::write, Out::add})
+          expect_product(s, ta, tb, out, factors, DType::f32, 2e-6);
 }
 
 TEST_P(MatmulTest, LinearIsProductPlusBiasThenActivation) {
@@ -155,6 +173,11 @@ TEST_P(MatmulTest, Rejections) {
         matmul(c, a, Trans::no, Tensor::zeros({3, 5}, other, device()), Trans::no);
       },
       detail::concat("matmul: b is ", other));
+  const Tensor half = Tensor::zeros({2, 3}, DType::f16, device());
+  Tensor wrong = Tensor::zeros({2, 2}, DType::bf16, device());
+  expect_error([&] { matmul(wrong, half, Trans::no, half, Trans::yes); }, "matmul: c is bf16");
+  wrong = Tensor::zeros({2, 2}, DType::f64);
+  expect_error([&] { matmul(wrong, half, Trans::no, half, Trans::yes); }, "matmul: c is f64");
   Tensor y = make_like({2, 4});
   expect_error(
       [&] {
@@ -177,7 +200,7 @@ Tensor random_f32(const Shape& shape, std::uint64_t seed) {
 
 Tensor product(const Tensor& a, Trans ta, const Tensor& b, Trans tb) {
   const Shape shape{ta == Trans::yes ? a.dim(1) : a.dim(0), tb == Trans::yes ? b.dim(0) : b.dim(1)};
-  Tensor c = Tensor::empty(shape);
+  Tensor c = Tensor::empty(shape);  // of f32, whatever the factors
   matmul(c, a, ta, b, tb);
   return c;
 }
@@ -204,6 +227,8 @@ TEST(MatmulExact, SameBitsForEveryIsaAndThreadCount) {
   const Tensor a = random_f32({130, 300}, 1), b = random_f32({270, 300}, 2);
   testing::expect_same_bits([&] { return std::vector{product(a, Trans::no, b, Trans::yes)}; });
   testing::expect_same_bits([&] { return std::vector{product(a, Trans::yes, a, Trans::no)}; });
+  const Tensor x = a.to(DType::bf16), y = b.to(DType::bf16);
+  testing::expect_same_bits([&] { return std::vector{product(x, Trans::no, y, Trans::yes)}; });
 }
 
 TEST(MatmulExact, ARowDoesNotDependOnItsBatch) {
@@ -220,6 +245,18 @@ TEST(MatmulExact, AddingOverRowBlocksEqualsTheWhole) {
   matmul(parts, dy.rows(0, 50), Trans::yes, x.rows(0, 50), Trans::no, Out::write);
   matmul(parts, dy.rows(50, 128), Trans::yes, x.rows(50, 128), Trans::no, Out::add);
   EXPECT_TRUE(same_bytes(parts, product(dy, Trans::yes, x, Trans::no)));
+}
+
+TEST(MatmulExact, SixteenBitFactorsCountAsTheF32TheyStandFor) {
+  for (const DType dtype : {DType::bf16, DType::f16})
+    for (const auto& [ta, tb] : kTransposes) {
+      const Tensor a = random_f32(stored(30, 530, ta), 1).to(dtype),
+                   b = random_f32(stored(530, 70, tb), 2).to(dtype);
+      Tensor c = random_f32({30, 70}, 3), expected = c.clone();
+      matmul(c, a, ta, b, tb, Out::add);
+      matmul(expected, a.to(DType::f32), ta, b.to(DType::f32), tb, Out::add);
+      EXPECT_TRUE(same_bytes(c, expected)) << dtype;
+    }
 }
 
 TEST(MatmulExact, NanAndInfinityStayInTheirRowAndColumn) {

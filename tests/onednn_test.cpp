@@ -84,6 +84,18 @@ TEST_F(OneDnn, MatmulOfBf16) {
   ASSERT_TRUE(onednn::matmul(c, a, Trans::no, b, Trans::no, Out::write));
   matmul(expected, a.to(DType::f32), Trans::no, b.to(DType::f32), Trans::no);
   expect_close(c, to_doubles(expected), 0x1p-8, "one rounding to bf16");
+  for (const Out out : {Out::write, Out::add}) {  // a sum in f32 stays so
+    Tensor wide = random({70, 50}, 3), wide_expected = wide.clone();
+    ASSERT_TRUE(onednn::matmul(wide, a, Trans::no, b, Trans::no, out));
+    matmul(wide_expected, a.to(DType::f32), Trans::no, b.to(DType::f32), Trans::no, out);
+    expect_close(wide, to_doubles(wide_expected), kTolerance, "f32 from bf16");
+  }
+}
+
+TEST_F(OneDnn, MatmulOfF16IsNotItsOwn) {
+  Tensor c = Tensor::zeros({2, 3});
+  const Tensor a = random({2, 4}, 1, DType::f16), b = random({4, 3}, 2, DType::f16);
+  EXPECT_FALSE(onednn::matmul(c, a, Trans::no, b, Trans::no, Out::write));
 }
 
 struct Case {
