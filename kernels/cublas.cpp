@@ -3,13 +3,14 @@
 // asked for as c^T = op(b)^T op(a)^T, and the library's first operand is our b.
 #include <limbeck/kernels/cublas.h>
 
+#include <limbeck/core/dispatch.h>
 #include <limbeck/core/math_mode.h>
 #include <limbeck/core/pool.h>
 
 namespace limbeck::cublas {
 namespace {
 
-Matrix transposed(const Tensor& t) { return {t.raw(), t.dtype(), t.dim(1), t.dim(0), t.dim(1)}; }
+Matrix transposed(Tensor t) { return {t.raw(), t.dtype(), t.dim(1), t.dim(0), t.dim(1)}; }
 
 Product product_of(const char* call, const Tensor& c, const Tensor& a, Trans trans_a,
                    const Tensor& b, Trans trans_b) {
@@ -28,6 +29,7 @@ void run(Product p) {
   const auto workspace =
       p.workspace_bytes ? pool_allocate(Device::cuda(p.device), p.workspace_bytes) : nullptr;
   p.workspace = workspace.get();
+  detail::count_cuda_launch();
   multiply(p);
 }
 

@@ -8,7 +8,6 @@
 #include <mutex>
 
 #include <limbeck/core/cuda_check.h>
-#include <limbeck/core/dispatch.h>
 
 #define LIMBECK_CUBLAS_CHECK(statement)                                                     \
   do {                                                                                      \
@@ -167,11 +166,10 @@ void multiply(const Product& p) {
   const std::lock_guard lock(plans_mutex);
   Plan& plan = plan_of(p);
   if (p.bias) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-  void* c = const_cast<void*>(p.c.p);
-  detail::count_cuda_launch();
   LIMBECK_CUBLAS_CHECK(cublasLtMatmul(handle(p.device), &plan.desc, &p.alpha, p.a.p, &plan.a, p.b.p,
-                                      &plan.b, &p.beta, c, &plan.c, c, &plan.c, &plan.choice.algo,
-                                      p.workspace, p.workspace_bytes, backend::stream()));
+                                      &plan.b, &p.beta, p.c.p, &plan.c, p.c.p, &plan.c,
+                                      &plan.choice.algo, p.workspace, p.workspace_bytes,
+                                      backend::stream()));
 }
 
 }  // namespace limbeck::cublas

@@ -23,7 +23,7 @@ void linear(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, boo
 /// A matrix in device memory, column-major as the library has it: element (i,j) of rows x columns
 /// is p[i + j * leading].
 struct Matrix {
-  const void* p = nullptr;
+  void* p = nullptr;
   DType dtype = DType::f32;
   std::int64_t rows = 0, columns = 0;
   std::int64_t leading = 0;  ///< >= rows

@@ -88,7 +88,7 @@ TEST_F(SimtCublasTest, Transposes) {
 TEST_F(SimtCublasTest, AWrongLeadingDimensionIsAnErrorOrShowsInTheNumbers) {
   expect_refused([](Product& p) { p.a.leading = 1; },
                  "a has leading dimension 1; expected at least its 2 rows");
-  expect_refused([](Product& p) { p.b.leading = 10; }, "b: 96 bytes at ");
+  expect_refused([](Product& p) { p.b.leading = 10; }, "b is f32(3,4) with strides (10,1) at ");
   const std::vector<double> right = expected(p_);
   p_.a.leading = 4;
   cublas::multiply(p_);
@@ -97,15 +97,15 @@ TEST_F(SimtCublasTest, AWrongLeadingDimensionIsAnErrorOrShowsInTheNumbers) {
 
 TEST_F(SimtCublasTest, MatricesOutsideTheirMemory) {
   const auto outside = [&](const std::string& name, Matrix Product::*m) {
-    const std::string part = name + ": ";
+    const std::string part = name + " is f32(";
     expect_refused([&](Product& p) { (p.*m).p = nullptr; }, part);
     expect_refused([&](Product& p) { (p.*m).p = &p; }, part);  // host memory
-    expect_refused([&](Product& p) { (p.*m).p = static_cast<const char*>((p.*m).p) + 40; }, part);
+    expect_refused([&](Product& p) { (p.*m).p = static_cast<char*>((p.*m).p) + 40; }, part);
   };
   outside("a", &Product::a);
   outside("b", &Product::b);
   outside("c", &Product::c);
-  expect_refused([&](Product& p) { p.a.p = static_cast<const char*>(p.a.p) + 1; }, "a at ");
+  expect_refused([&](Product& p) { p.a.p = static_cast<char*>(p.a.p) + 1; }, "a is ");
 }
 
 TEST_F(SimtCublasTest, ShapesAndDtypes) {
@@ -152,19 +152,19 @@ TEST_F(SimtCublasTest, Epilogues) {
         p.epilogue = Epilogue::bias;
         p.bias = bias.data<float>() + 1;
       },
-      "bias: 8 bytes at ");
+      "bias is f32(2) with strides (1) at ");
 }
 
 TEST_F(SimtCublasTest, Overlap) {
-  expect_refused([](Product& p) { p.c.p = p.a.p; }, "c at ");
-  expect_refused([](Product& p) { p.c = {p.b.p, DType::f32, 2, 3, 2}; }, "c at ");
+  expect_refused([](Product& p) { p.c.p = p.a.p; }, "c, 48 bytes at ");
+  expect_refused([](Product& p) { p.c = {p.b.p, DType::f32, 2, 3, 2}; }, "c, 24 bytes at ");
   p_.b = {a_.raw(), DType::f32, 4, 3, 5};  // what is only read may be the same
   cublas::multiply(p_);
 }
 
 // 2 x 1 = (2 x 32) (32 x 1): long enough for the emulation to want 8 bytes.
 TEST_F(SimtCublasTest, Workspace) {
-  const Tensor a = numbers(64, 3), b = numbers(32, 5);
+  Tensor a = numbers(64, 3), b = numbers(32, 5);
   Tensor memory = Tensor::zeros({8}, DType::f32, kGpu);
   p_.a = {a.raw(), DType::f32, 2, 32, 2};
   p_.b = {b.raw(), DType::f32, 32, 1, 32};
@@ -172,11 +172,12 @@ TEST_F(SimtCublasTest, Workspace) {
   ASSERT_EQ(cublas::workspace_bytes(p_), 8u);
   expect_refused([](Product&) {}, "workspace of 0 bytes; expected at least 8");
   p_.workspace_bytes = 8;
-  expect_refused([](Product&) {}, "workspace: 8 bytes at 0 are not in one live device allocation");
-  expect_refused([&](Product& p) { p.workspace = memory.data<float>() + 7; }, "workspace: 8 bytes");
-  expect_refused([&](Product& p) { p.workspace = memory.data<float>() + 1; }, "workspace at ");
-  expect_refused([&](Product& p) { p.workspace = const_cast<void*>(p.b.p); }, "workspace at ");
-  expect_refused([&](Product& p) { p.workspace = c_.raw(); }, "workspace at ");
+  expect_refused([](Product&) {},
+                 "workspace is u8(8) with strides (1) at 0; expected all of it in");
+  expect_refused([&](Product& p) { p.workspace = memory.data<float>() + 8; }, "workspace is ");
+  expect_refused([&](Product& p) { p.workspace = memory.data<float>() + 1; }, "workspace is ");
+  expect_refused([&](Product& p) { p.workspace = p.b.p; }, "workspace, 8 bytes at ");
+  expect_refused([&](Product& p) { p.workspace = c_.raw(); }, "workspace, 8 bytes at ");
   p_.workspace = memory.raw();
   cublas::multiply(p_);
   const auto used = memory.to_vector<float>();
@@ -189,8 +190,16 @@ TEST_F(SimtCublasTest, MemoryThatIsGoneWhenTheCallRuns) {
   EXPECT_NO_THROW(synchronize(kGpu)) << "released in the order of the stream that uses it";
 }
 
+TEST_F(SimtCublasTest, Tf32RoundsFactors) {
+  a_.fill(1 + 0x1p-11 + 0x1p-20);  // to 1 + 2^-10
+  b_.fill(1);
+  p_.tf32 = true;
+  cublas::multiply(p_);
+  EXPECT_EQ(c_.rows(0, 1).item(), 4 * (1 + 0x1p-10));
+}
+
 TEST_F(SimtCublasTest, SixteenBitFactors) {
-  const Tensor a = a_.to(DType::bf16), b = b_.to(DType::bf16);
+  Tensor a = a_.to(DType::bf16), b = b_.to(DType::bf16);
   const std::vector<double> after = expected(p_);
   p_.a.p = a.raw();
   p_.b.p = b.raw();

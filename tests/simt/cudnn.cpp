@@ -3,8 +3,6 @@
 // get wrong, and computes the others from their addresses and strides when their turn comes.
 #include <limbeck/kernels/cudnn.h>
 
-#include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include <limbeck/core/error.h>
@@ -119,31 +117,17 @@ void check(const Call& c) {
   for (const Operand* o : {&all.x, &all.w, &all.y}) check_apart(all.workspace, *o);
 }
 
-/// What the tensor cores make of an f32: 10 bits behind the point, to nearest.
-float tf32(float x) {
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  return std::bit_cast<float>((bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu);
-}
-
-Tensor input(const Operand& o, bool tensor_cores) {
-  Tensor t = o.gather();
-  if (t.dtype() != DType::f32) return t.to(DType::f32);
-  float* p = t.data<float>();
-  if (tensor_cores) std::transform(p, p + t.numel(), p, tf32);
-  return t;
-}
-
 Tensor convolution(const Problem& p, const Operands& all) {
   const bool cores = p.tensor_cores;
   const Conv2dOptions options = {.stride = p.stride[0], .padding = p.padding[0]};
   const auto& e = all.result(p.pass).extents;
   Tensor r = Tensor::empty({e[0], e[1], e[2], e[3]});
   if (p.pass == Pass::forward)
-    cpu::conv2d_forward(r, input(all.x, cores), input(all.w, cores), Tensor(), options);
+    cpu::conv2d_forward(r, factor(all.x, cores), factor(all.w, cores), Tensor(), options);
   else if (p.pass == Pass::backward_data)
-    cpu::conv2d_backward_data(r, input(all.y, cores), input(all.w, cores), options);
+    cpu::conv2d_backward_data(r, factor(all.y, cores), factor(all.w, cores), options);
   else
-    cpu::conv2d_backward_weight(r, input(all.x, cores), input(all.y, cores), Out::write, options);
+    cpu::conv2d_backward_weight(r, factor(all.x, cores), factor(all.y, cores), Out::write, options);
   return r;
 }
 

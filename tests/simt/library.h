@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the emulated CUDA libraries do with a call: check its arguments as they would, and queue it.
+// What the emulated CUDA libraries know of an array, and check before they touch it.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,26 +37,7 @@ void check_apart(const Operand& a, const Operand& b);
 /// A workspace of so many bytes as an operand; there need not be one for 0.
 Operand workspace(const char* call, void* p, std::size_t bytes);
 
-/// A device tensor as a library sees it: an address and a shape, which keep no memory alive.
-class Argument {
- public:
-  /// Throws CudaError unless t is on the device, not empty, and of the dtype and shape expected.
-  Argument(const char* call, const char* name, const Tensor& t, DType dtype, const Shape& shape);
-  /// A copy on the host of what is there when the call runs.
-  Tensor fetch() const;
-  void store(const Tensor& result) const;
-
- private:
-  void check() const;
-
-  const char* call_;
-  const char* name_;
-  void* p_;
-  DType dtype_;
-  Shape shape_;
-};
-
-/// Queues a library's work, which counts as a launch.
-void enqueue_call(std::function<void()> work);
+/// A factor of a product as f32; with `tf32`, an f32 one is rounded as tensor cores do.
+Tensor factor(const Operand& operand, bool tf32);
 
 }  // namespace limbeck::simt
