@@ -99,6 +99,16 @@ planted_bug(weight_gradient_not_added conv2d kernels/cudnn.cpp "out == Out::add 
 planted_bug(tf32_in_exact_math conv2d kernels/cudnn.cpp
   "dtype != DType::f32 || math_mode() == MathMode::fast" "true")
 planted_bug(no_workspace conv2d kernels/cudnn.cpp "call.workspace = workspace.get();" "")
+# What cuBLASLt is told
+planted_bug(rows_as_leading_dimension matmul kernels/cublas.cpp
+  "t.dim(0), t.dim(1)}" "t.dim(0), t.dim(0)}")
+planted_bug(wrong_factor_transposed matmul kernels/cublas.cpp
+  "trans_b == Trans::yes" "trans_a == Trans::yes")
+planted_bug(product_not_added matmul kernels/cublas.cpp "out == Out::add ? 1 : 0" "0")
+planted_bug(product_tf32_in_exact_math matmul kernels/cublas.cpp
+  " && math_mode() == MathMode::fast" "")
+planted_bug(product_without_workspace matmul kernels/cublas.cpp "p.workspace = workspace.get();" "")
+planted_bug(bias_not_told matmul kernels/cublas.cpp "p.bias = bias.raw();" "p.bias = nullptr;")
 # Streams
 planted_bug(branch_does_not_wait stream core/stream.cpp "fork_.wait();" "")
 planted_bug(branch_is_not_waited_for stream core/stream.cpp "done_.wait();" "")
