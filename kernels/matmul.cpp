@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/matmul.h>
 
+#include <algorithm>
+
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/math_mode.h>
 #include <limbeck/kernels/gemm.h>
@@ -83,37 +85,46 @@ Strided<const T> operand(const Tensor& t, Trans trans) {
   return trans == Trans::yes ? Strided<const T>{p, 1, t.dim(1)} : Strided<const T>{p, t.dim(1), 1};
 }
 
-// c of the type sums are taken in; bias of the same, or undefined.
-void exact_product(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b,
-                   Out out, const Tensor& bias = {}, bool relu = false) {
+// c = op(a) op(b) + bias for the rows of op(a) from `first` on that c has room for; c of the type
+// sums are taken in, bias of the same or undefined.
+void exact_rows(Tensor& c, std::int64_t first, const Tensor& a, Trans trans_a, const Tensor& b,
+                Trans trans_b, Out out, const Tensor& bias, bool relu) {
   visit_floating(a.dtype(), [&](auto tag) {
     using In = typename decltype(tag)::type;
     using T = ComputeType<In>;
-    gemm<T, In>(c.dim(0), c.dim(1), op_shape(a, trans_a)[1], operand<In>(a, trans_a),
-                operand<In>(b, trans_b), c.data<T>(), c.dim(1), out == Out::add,
+    Strided<const In> rows = operand<In>(a, trans_a);
+    rows.p += first * rows.row;
+    gemm<T, In>(c.dim(0), c.dim(1), op_shape(a, trans_a)[1], rows, operand<In>(b, trans_b),
+                c.data<T>(), c.dim(1), out == Out::add,
                 {bias.defined() ? bias.data<T>() : nullptr, relu});
   });
 }
 
-bool is_half(const Tensor& t) { return dtype_size(t.dtype()) == 2; }
+// A 16-bit c takes the f32 sums of some rows at a time: of 128, or of more that fill 4 MiB.
+void exact_product(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b,
+                   Out out, const Tensor& bias = {}, bool relu = false) {
+  if (dtype_size(c.dtype()) > 2) return exact_rows(c, 0, a, trans_a, b, trans_b, out, bias, relu);
+  const Tensor wide_bias = bias.defined() ? bias.to(DType::f32) : bias;
+  const std::int64_t M = c.dim(0), block = std::max<std::int64_t>(128, (1 << 20) / (c.dim(1) + 1));
+  for (std::int64_t i = 0; i < M; i += block) {
+    Tensor part = c.rows(i, std::min(M, i + block));
+    Tensor wide = out == Out::add ? part.to(DType::f32) : Tensor::empty(part.shape());
+    exact_rows(wide, i, a, trans_a, b, trans_b, out, wide_bias, relu);
+    part.copy_from(wide.to(c.dtype()));
+  }
+}
 
 // y = x w^T + bias, with relu when asked for.
 void affine(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
   if (math_mode() == MathMode::fast && onednn::linear_forward(y, x, w, bias, relu)) return;
-  Tensor wide = is_half(y) ? Tensor::empty(y.shape()) : y;
-  exact_product(wide, x, Trans::no, w, Trans::yes, Out::write,
-                bias.defined() ? bias.to(wide.dtype()) : bias, relu);
-  if (is_half(y)) y.copy_from(wide.to(y.dtype()));
+  exact_product(y, x, Trans::no, w, Trans::yes, Out::write, bias, relu);
 }
 
 }  // namespace
 
 void matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans trans_b, Out out) {
   if (math_mode() == MathMode::fast && onednn::matmul(c, a, trans_a, b, trans_b, out)) return;
-  if (!is_half(c)) return exact_product(c, a, trans_a, b, trans_b, out);
-  Tensor wide = out == Out::add ? c.to(DType::f32) : Tensor::empty(c.shape());
-  exact_product(wide, a, trans_a, b, trans_b, out);
-  c.copy_from(wide.to(c.dtype()));
+  exact_product(c, a, trans_a, b, trans_b, out);
 }
 
 void linear_forward(Tensor& y, Tensor* pre, const Tensor& x, const Tensor& w, const Tensor& bias,

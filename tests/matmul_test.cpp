@@ -259,6 +259,18 @@ TEST(MatmulExact, SixteenBitFactorsCountAsTheF32TheyStandFor) {
     }
 }
 
+// The f32 sums behind a 16-bit result are kept for 128 rows at a time.
+TEST(MatmulExact, ASixteenBitResultIsItsF32SumsRounded) {
+  for (const auto& [ta, tb] : kTransposes) {
+    const Tensor a = random_f32(stored(300, 5, ta), 1).to(DType::bf16),
+                 b = random_f32(stored(5, 9000, tb), 2).to(DType::bf16);
+    Tensor c = random_f32({300, 9000}, 3).to(DType::bf16), expected = c.to(DType::f32);
+    matmul(c, a, ta, b, tb, Out::add);
+    matmul(expected, a, ta, b, tb, Out::add);
+    EXPECT_TRUE(same_bytes(c, expected.to(DType::bf16)));
+  }
+}
+
 TEST(MatmulExact, NanAndInfinityStayInTheirRowAndColumn) {
   Tensor a = Tensor::full({14, 5}, 1), b = Tensor::full({5, 40}, 1);
   a.data<float>()[13 * 5] = std::numeric_limits<float>::quiet_NaN();
