@@ -12,13 +12,13 @@ namespace limbeck::gpu {
 inline constexpr int kCountThreads = 1024;
 
 /// scale = 1 / (labels that are not kIgnoreIndex), 0 if there is none. One block.
-static LIMBECK_KERNEL inverse_count_kernel(double* scale, const std::int32_t* labels,
-                                           std::int64_t N) {
+template <class F>
+LIMBECK_KERNEL inverse_count_kernel(F* scale, const std::int32_t* labels, std::int64_t N) {
   int counted[1] = {0};
   for (std::int64_t n = threadIdx.x; n < N; n += kCountThreads)
     counted[0] += labels[n] != kIgnoreIndex;
   block_reduce<kCountThreads>(counted, Sum{});
-  if (threadIdx.x == 0) *scale = counted[0] > 0 ? 1.0 / counted[0] : 0.0;
+  if (threadIdx.x == 0) *scale = static_cast<F>(counted[0] > 0 ? 1.0 / counted[0] : 0.0);
 }
 
 struct MeanScale {
@@ -34,7 +34,7 @@ inline MeanScale mean_scale(Tensor& storage, double mean_over, const Tensor& lab
   if (mean_over > 0 || !labels.defined())
     return {1 / (mean_over > 0 ? mean_over : static_cast<double>(N)), nullptr};
   storage = Tensor::empty({1}, DType::f64, labels.device());
-  launch({"inverse_count", 1, kCountThreads}, inverse_count_kernel, storage.data<double>(),
+  launch({"inverse_count", 1, kCountThreads}, inverse_count_kernel<double>, storage.data<double>(),
          labels.data<std::int32_t>(), N);
   return {0, storage.data<double>()};
 }
