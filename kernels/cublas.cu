@@ -45,10 +45,10 @@ Key key_of(const Product& p) {
   // The epilogue reads the bias with the width it stores c with.
   Key key{p, alignment(p.a.p), alignment(p.b.p), std::min(alignment(p.c.p), alignment(p.bias))};
   Product& kept = key.product;
-  kept.a.p = kept.b.p = kept.c.p = kept.bias = nullptr;
+  kept.a.p = kept.b.p = kept.c.p = kept.workspace = nullptr;
+  kept.bias = nullptr;
   kept.call = nullptr;
   kept.alpha = kept.beta = 0;
-  kept.workspace = nullptr;
   kept.workspace_bytes = 0;
   return key;
 }

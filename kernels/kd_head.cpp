@@ -108,7 +108,7 @@ void run_chunks(Tensor& row_loss, Gradients& gradients, const Head& student, con
     Tensor losses = row_loss.rows(begin, end), dlogits = gradients.wanted() ? zs : Tensor();
     kd_loss_forward_with_grad(losses, dlogits, zs, zt,
                               labels.defined() ? labels.rows(begin, end) : labels, loss);
-    if (gradients.wanted()) gradients.take(dlogits, student, begin, end);
+    gradients.take(dlogits, student, begin, end);
   }
 }
 
