@@ -73,7 +73,21 @@ struct Head {
   }
 };
 
-/// The gradients, either undefined, and what they still have to be multiplied with.
+/// What finished gradients are still to be multiplied with: a number, or one on the device.
+struct Factor {
+  double given = 1;
+  Tensor counted;
+
+  void multiply(Tensor& t) const {
+    if (!t.defined()) return;
+    if (counted.defined())
+      scale_by(t, t, counted);
+    else if (given != 1)
+      scale(t, t, given);
+  }
+};
+
+/// The gradients, either undefined.
 struct Gradients {
   Tensor hidden, weight;
 
@@ -86,10 +100,6 @@ struct Gradients {
     if (weight.defined())
       matmul(weight, dlogits, Trans::yes, student.hidden.rows(begin, end), Trans::no,
              begin == 0 ? Out::write : Out::add);
-  }
-  void multiply(const Tensor& factor) {
-    if (hidden.defined()) scale_by(hidden, hidden, factor);
-    if (weight.defined()) scale_by(weight, weight, factor);
   }
 };
 
@@ -112,15 +122,17 @@ void run_chunks(Tensor& row_loss, Gradients& gradients, const Head& student, con
   }
 }
 
-/// Sets what kd_loss is to divide by; returns what the gradients are still to be multiplied with,
-/// undefined for nothing.
-Tensor choose_mean(KdLossOptions& loss, const Tensor& labels, std::int64_t N, DType dtype,
+/// Sets what kd_loss is to divide by; returns the rest of the division.
+Factor choose_mean(KdLossOptions& loss, const Tensor& labels, std::int64_t N, DType dtype,
                    Device device) {
   const bool given = loss.mean_over != 0 || !labels.defined();
-  if (loss.mean_over == 0) loss.mean_over = static_cast<double>(std::max<std::int64_t>(N, 1));
+  if (loss.mean_over == 0) loss.mean_over = static_cast<double>(N);
   if (given && dtype != DType::f16) return {};
-  Tensor factor = Tensor::full({1}, 1 / loss.mean_over, sum_dtype(dtype), device);
-  if (!given) inverse_label_count(factor, labels);
+  Factor factor{1 / loss.mean_over, {}};
+  if (!given) {
+    factor.counted = Tensor::empty({1}, sum_dtype(dtype), device);
+    inverse_label_count(factor.counted, labels);
+  }
   loss.mean_over = 1;
   return factor;
 }
@@ -150,6 +162,8 @@ void kd_head_forward_with_grad(Tensor& row_loss, Tensor& dhidden, Tensor& dweigh
   if (dweight.defined())
     check_output("dweight", dweight, student_weight.shape(), sum_dtype(dtype), device);
   if (labels.defined()) check_labels("kd_head", labels, N, V, device);
+  LIMBECK_CHECK(options.loss.mean_over >= 0, "kd_head: mean_over is ", options.loss.mean_over,
+                "; expected >= 0");
 
   if (N == 0) {
     if (dweight.defined()) dweight.fill(0);
@@ -157,11 +171,12 @@ void kd_head_forward_with_grad(Tensor& row_loss, Tensor& dhidden, Tensor& dweigh
   }
   KdLossOptions loss = options.loss;
   Gradients gradients{dhidden, dweight};
-  const Tensor factor = choose_mean(loss, labels, N, dtype, device);
+  const Factor factor = choose_mean(loss, labels, N, dtype, device);
   run_chunks(row_loss, gradients, {student_hidden, student_weight},
              {teacher_hidden, teacher_weight}, labels, loss,
              kd_head_chunk_rows(N, V, dtype, options.logits_bytes));
-  if (factor.defined()) gradients.multiply(factor);
+  factor.multiply(gradients.hidden);
+  factor.multiply(gradients.weight);
 }
 
 void inverse_label_count(Tensor& scale, const Tensor& labels) {

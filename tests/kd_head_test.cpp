@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/kd_head.h>
 
+#include <limbeck/core/graph.h>
 #include <limbeck/core/pool.h>
 #include <limbeck/kernels/matmul.h>
 #include <limbeck/tests/device_test.h>
@@ -163,6 +164,22 @@ TEST_P(KdHeadTest, NoRows) {
   expect_close(r.dweight, std::vector<double>(V * Hs, 0.0), 0);
 }
 
+TEST_P(KdHeadTest, NeverAsksTheHost) {
+  if (!device().is_cuda()) return;
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
+    for (const double mean_over : {0.0, 50.0}) {
+      const Inputs in = inputs(dtype);
+      const KdHeadOptions o = options(mean_over, budget(5, dtype));
+      const Results direct = head(in, o);
+      Results recorded(in);
+      const Graph graph(device(), [&] { recorded.compute(in, o); });
+      graph.launch();
+      EXPECT_TRUE(same_bytes(recorded.row_loss, direct.row_loss));
+      EXPECT_TRUE(same_bytes(recorded.dhidden, direct.dhidden));
+      EXPECT_TRUE(same_bytes(recorded.dweight, direct.dweight));
+    }
+}
+
 // Logits of 64 rows would take 16 times what 4 take; besides those there are a few rows of scratch.
 TEST_P(KdHeadTest, HoldsTheLogitsOfOneChunkOnly) {
   const std::int64_t rows = 64, classes = 2000;
@@ -218,6 +235,7 @@ TEST_P(KdHeadTest, Rejections) {
   refused([&](Inputs&, Results& r, O&) { r.dhidden = make_like({V, Hs}); }, "head: dhidden is ");
   refused([&](Inputs&, Results& r, O&) { r.dweight = make_like({N, Hs}); }, "head: dweight is ");
   refused([&](Inputs& in, Results&, O&) { in.labels = make_like({N}); }, "head: labels is ");
+  refused([&](Inputs&, Results&, O& o) { o.loss.mean_over = -2; }, "head: mean_over is -2");
   refused([&](Inputs&, Results&, O& o) { o.loss.tau = -1; }, "loss: tau is -1");
   head(good, options());  // what is left is accepted
 }
