@@ -65,6 +65,25 @@ void check_output(const char* what, const Tensor& t, const Shape& shape, DType d
                 " on ", device);
 }
 
+/// visit(name, tensor) for each that is defined.
+template <class Rows, class Visit>
+void for_each_row_tensor(Rows& rows, Visit visit) {
+  const auto one = [&](const char* name, auto& t) {
+    if (t.defined()) visit(name, t);
+  };
+  one("weight", rows.weight);
+  one("student_lse", rows.student_lse);
+  one("teacher_lse", rows.teacher_lse);
+  one("student_entropy", rows.student_entropy);
+  one("teacher_entropy", rows.teacher_entropy);
+  one("agreement", rows.agreement);
+}
+
+KdLossRows slice(KdLossRows rows, std::int64_t begin, std::int64_t end) {
+  for_each_row_tensor(rows, [&](const char*, Tensor& t) { t = t.rows(begin, end); });
+  return rows;
+}
+
 struct Head {
   const Tensor &hidden, &weight;
 
@@ -104,7 +123,8 @@ struct Gradients {
 };
 
 void run_chunks(Tensor& row_loss, Gradients& gradients, const Head& student, const Head& teacher,
-                const Tensor& labels, const KdLossOptions& loss, std::int64_t chunk) {
+                const Tensor& labels, const KdLossOptions& loss, const KdLossRows& rows,
+                std::int64_t chunk) {
   const std::int64_t N = student.hidden.dim(0), V = student.weight.dim(0);
   const DType dtype = student.hidden.dtype();
   const Device device = student.hidden.device();
@@ -117,7 +137,8 @@ void run_chunks(Tensor& row_loss, Gradients& gradients, const Head& student, con
     student.logits(zs, begin, end);
     Tensor losses = row_loss.rows(begin, end), dlogits = gradients.wanted() ? zs : Tensor();
     kd_loss_forward_with_grad(losses, dlogits, zs, zt,
-                              labels.defined() ? labels.rows(begin, end) : labels, loss);
+                              labels.defined() ? labels.rows(begin, end) : labels, loss,
+                              slice(rows, begin, end));
     gradients.take(dlogits, student, begin, end);
   }
 }
@@ -152,7 +173,8 @@ std::int64_t kd_head_chunk_rows(std::int64_t N, std::int64_t V, DType dtype,
 void kd_head_forward_with_grad(Tensor& row_loss, Tensor& dhidden, Tensor& dweight,
                                const Tensor& student_hidden, const Tensor& student_weight,
                                const Tensor& teacher_hidden, const Tensor& teacher_weight,
-                               const Tensor& labels, const KdHeadOptions& options) {
+                               const Tensor& labels, const KdHeadOptions& options,
+                               const KdLossRows& rows) {
   check_pair(student_hidden, student_weight, teacher_hidden, teacher_weight);
   const std::int64_t N = student_hidden.dim(0), V = student_weight.dim(0);
   const DType dtype = student_hidden.dtype();
@@ -162,6 +184,9 @@ void kd_head_forward_with_grad(Tensor& row_loss, Tensor& dhidden, Tensor& dweigh
   if (dweight.defined())
     check_output("dweight", dweight, student_weight.shape(), sum_dtype(dtype), device);
   if (labels.defined()) check_labels("kd_head", labels, N, V, device);
+  for_each_row_tensor(rows, [&](const char* name, const Tensor& t) {
+    check_output(name, t, {N}, sum_dtype(dtype), device);
+  });
   LIMBECK_CHECK(options.loss.mean_over >= 0, "kd_head: mean_over is ", options.loss.mean_over,
                 "; expected >= 0");
 
@@ -173,7 +198,7 @@ void kd_head_forward_with_grad(Tensor& row_loss, Tensor& dhidden, Tensor& dweigh
   Gradients gradients{dhidden, dweight};
   const Factor factor = choose_mean(loss, labels, N, dtype, device);
   run_chunks(row_loss, gradients, {student_hidden, student_weight},
-             {teacher_hidden, teacher_weight}, labels, loss,
+             {teacher_hidden, teacher_weight}, labels, loss, rows,
              kd_head_chunk_rows(N, V, dtype, options.logits_bytes));
   factor.multiply(gradients.hidden);
   factor.multiply(gradients.weight);

@@ -31,9 +31,9 @@ std::int64_t kd_head_chunk_rows(std::int64_t N, std::int64_t V, DType dtype,
 /// then both gradients' products, dweight summed over the chunks. 2NV(3Hs+Ht) operations.
 /// student_hidden (N,Hs), student_weight (V,Hs) of one floating dtype; teacher_hidden (N,Ht),
 /// teacher_weight (V,Ht) of the same, or both of 16 bits to an f32 student; V, Hs, Ht >= 1. labels
-/// (N) i32 or undefined, row_loss (N) f32 (f64 for f64) as in kd_loss_forward_with_grad. dhidden
-/// like student_hidden; dweight f32 (f64 for f64), in which it is also summed; each undefined when
-/// not wanted. All written; none may alias an input.
+/// (N) i32 or undefined, row_loss (N) and rows as in kd_loss_forward_with_grad. dhidden like
+/// student_hidden; dweight f32 (f64 for f64), in which it is also summed; each undefined when not
+/// wanted. All written; none may alias an input.
 /// Besides inputs and outputs it holds options.logits_bytes, on a GPU cuBLASLt's workspace (up to
 /// 32 MiB), on the CPU a few rows per thread and for 16-bit dtypes the f32 sums of 128 rows.
 /// On the CPU in MathMode::exact no result depends on options.logits_bytes. On a GPU dweight does,
@@ -44,7 +44,8 @@ std::int64_t kd_head_chunk_rows(std::int64_t N, std::int64_t V, DType dtype,
 void kd_head_forward_with_grad(Tensor& row_loss, Tensor& dhidden, Tensor& dweight,
                                const Tensor& student_hidden, const Tensor& student_weight,
                                const Tensor& teacher_hidden, const Tensor& teacher_weight,
-                               const Tensor& labels, const KdHeadOptions& options);
+                               const Tensor& labels, const KdHeadOptions& options,
+                               const KdLossRows& rows = {});
 
 /// scale (1) f32 or f64 = 1 / (labels that are not kIgnoreIndex), 0 if there is none; written. On a
 /// GPU f32.
