@@ -24,6 +24,12 @@ inline constexpr int kWarp = 32;
 /// What every device that has clusters can run as one.
 inline constexpr unsigned kMaxCluster = 8;
 
+/// Where threads wait for bulk copies, in shared memory. It goes through phases: one is over when
+/// all arrivals have come and all bytes they said to expect have been copied.
+struct alignas(8) CopyBarrier {
+  std::uint64_t state;
+};
+
 /// 16 bytes moved by one instruction.
 struct alignas(16) Pack16 {
   std::uint32_t word[4];

@@ -6,7 +6,14 @@
 #include <limbeck/core/gpu.h>
 #include <limbeck/core/half.h>
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#define LIMBECK_HAS_BULK_COPIES 1
+#else
+#define LIMBECK_HAS_BULK_COPIES 0
+#endif
+
 namespace limbeck::gpu {
+
 LIMBECK_DEVICE unsigned shared_address(const void* p) {
   return static_cast<unsigned>(__cvta_generic_to_shared(p));
 }
@@ -50,6 +57,81 @@ LIMBECK_DEVICE void wait_copies() {
   static_assert(kPending >= 0);
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+#endif
+}
+
+// --- bulk copies (sm_90; they trap below it: launchers ask compute_capability() first) -----------
+
+/// By one thread, before a sync_block and the others' use; each phase takes `arrivals` arrivals.
+LIMBECK_DEVICE void init_barrier([[maybe_unused]] CopyBarrier& barrier,
+                                 [[maybe_unused]] unsigned arrivals) {
+#if LIMBECK_HAS_BULK_COPIES
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)),
+               "r"(arrivals)
+               : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the copies see it too
+#else
+  __trap();
+#endif
+}
+
+/// Arrives, and makes the phase last until `bytes` more have been copied.
+LIMBECK_DEVICE void arrive_expecting([[maybe_unused]] CopyBarrier& barrier,
+                                     [[maybe_unused]] unsigned bytes) {
+#if LIMBECK_HAS_BULK_COPIES
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&barrier)),
+      "r"(bytes)
+      : "memory");
+#else
+  __trap();
+#endif
+}
+
+/// Starts a copy from global to shared memory, which the barrier's phase counts. Addresses and
+/// `bytes` are multiples of 16. Until a thread has waited for the phase, it neither touches the
+/// target nor writes the source.
+LIMBECK_DEVICE void copy_bulk([[maybe_unused]] void* to, [[maybe_unused]] const void* from,
+                              [[maybe_unused]] unsigned bytes,
+                              [[maybe_unused]] CopyBarrier& barrier) {
+#if LIMBECK_HAS_BULK_COPIES
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(shared_address(to)),
+      "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(shared_address(&barrier))
+      : "memory");
+#else
+  __trap();
+#endif
+}
+
+/// Waits until the phase of that parity is over: 0 for the first, 1 for the second, 0 for the
+/// third.
+LIMBECK_DEVICE void wait_barrier([[maybe_unused]] CopyBarrier& barrier,
+                                 [[maybe_unused]] unsigned parity) {
+#if LIMBECK_HAS_BULK_COPIES
+  unsigned over = 0;
+  while (over == 0)
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p;\n"
+        "}"
+        : "=r"(over)
+        : "r"(shared_address(&barrier)), "r"(parity)
+        : "memory");
+#else
+  __trap();
+#endif
+}
+
+/// Called by every thread that used a copy's target, before the barrier behind which the next copy
+/// to it starts: copies go another way than plain accesses, and could overtake them.
+LIMBECK_DEVICE void fence_copies() {
+#if LIMBECK_HAS_BULK_COPIES
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
 }
 

@@ -156,6 +156,41 @@ TEST_F(ConformanceTest, AsynchronousCopiesFillWithZeros) {
   expect_copies<16>();
 }
 
+/// Thread 0 copies two pieces per round; two rounds are under way at a time.
+LIMBECK_KERNEL bulk_copies_kernel(std::uint32_t* out, const std::uint32_t* in) {
+  LIMBECK_SHARED_ALIGNED(16, std::uint32_t, stage, [2][32]);
+  LIMBECK_SHARED(gpu::CopyBarrier, ready, [2]);
+  const int lane = static_cast<int>(threadIdx.x);
+  if (lane < 2) gpu::init_barrier(ready[lane], 1);
+  gpu::sync_block();
+  const auto start = [&](int round) {
+    if (lane != 0 || round >= 5) return;
+    gpu::arrive_expecting(ready[round % 2], 128);
+    gpu::copy_bulk(&stage[round % 2][0], in + 32 * round, 16, ready[round % 2]);
+    gpu::copy_bulk(&stage[round % 2][4], in + 32 * round + 4, 112, ready[round % 2]);
+  };
+  start(0);
+  start(1);
+  for (int round = 0; round < 5; ++round) {
+    gpu::wait_barrier(ready[round % 2], static_cast<unsigned>(round) / 2 % 2);
+    out[32 * round + lane] = stage[round % 2][31 - lane];
+    gpu::fence_copies();
+    gpu::sync_block();
+    start(round + 2);
+  }
+}
+
+TEST_F(ConformanceTest, BulkCopiesAreCounted) {
+  if (older_than(90)) GTEST_SKIP() << "bulk copies need sm_90";
+  std::vector<int> values(5 * 32);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int>(3 * i + 1);
+  const Tensor in = on_device(values);
+  Tensor out = ints(5 * 32);
+  gpu::launch({"bulk_copies", 1, 32}, bulk_copies_kernel, words(out), words(in));
+  const std::vector<int> v = out.to_vector<int>();
+  for (std::size_t i = 0; i < v.size(); ++i) EXPECT_EQ(v[i], values[i / 32 * 32 + 31 - i % 32]);
+}
+
 // --- matrices ------------------------------------------------------------------------------------
 
 /// Element (r, c) of matrix m is 100 m + 10 r + c; its rows lie 48 bytes apart, matrices 3 1 0 2.

@@ -104,7 +104,7 @@ TEST_P(SimtAsyncRaceTest, NotEvenItsThreadTouchesATarget) {
   };
   run(false, false);
   expect_error<CudaError>([&] { run(true, false); },
-                          ": writes byte 0 of shared 'stage', where the copy_async of thread 0 at "
+                          ": writes byte 0 of shared 'stage', where the copy of thread 0 at "
                           "simt_async_race_test.cpp:");
   expect_error<CudaError>([&] { run(false, true); }, ": copies to byte 0 of shared 'stage', where");
 }

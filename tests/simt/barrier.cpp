@@ -100,6 +100,7 @@ void exit_thread() {
   block.warp_of(me).live &= ~(1u << me.lane());
   if (block.done()) {
     check_not_in_use(block);
+    check_no_bulk_copies(block);
     finish(block);
   }
   if (block.cluster->done())

@@ -121,6 +121,24 @@ LIMBECK_DEVICE void wait_copies() {
   simt::wait_copies(kPending);
 }
 
+LIMBECK_DEVICE void init_barrier(CopyBarrier& barrier, unsigned arrivals,
+                                 Site site = Site::current()) {
+  simt::init_barrier(&barrier, arrivals, site);
+}
+LIMBECK_DEVICE void arrive_expecting(CopyBarrier& barrier, unsigned bytes,
+                                     Site site = Site::current()) {
+  simt::arrive_expecting(&barrier, bytes, site);
+}
+LIMBECK_DEVICE void copy_bulk(void* to, const void* from, unsigned bytes, CopyBarrier& barrier,
+                              Site site = Site::current()) {
+  simt::copy_bulk(to, from, bytes, &barrier, site);
+}
+LIMBECK_DEVICE void wait_barrier(CopyBarrier& barrier, unsigned parity,
+                                 Site site = Site::current()) {
+  simt::wait_barrier(&barrier, parity, site);
+}
+LIMBECK_DEVICE void fence_copies() { simt::fence_copies(); }
+
 LIMBECK_DEVICE FragmentA load_matrices(const void* row, Site site = Site::current()) {
   FragmentA f;
   simt::load_matrices(f.pair, row, false, site);

@@ -61,6 +61,7 @@ void start(Block& block, std::uint64_t index) {
   block.position = position_of(index, grid.launch->grid);
   block.exited = 0;
   block.barrier = {};
+  block.copy_barriers.clear();
   block.mapped.reset();
   block.warps.assign((block.threads.size() + 31) / 32, {});
   for (unsigned i = 0; i < block.threads.size(); ++i) {
@@ -102,6 +103,7 @@ std::string deadlock() {
   for (const auto& [wait, group] : waits)
     text += limbeck::detail::concat("\n  ", group.first, " thread(s) wait in ", wait, ", first ",
                                     describe(*group.second));
+  for (const Block& block : grid.blocks) text += missing_copies(block);
   return text;
 }
 

@@ -39,6 +39,26 @@ struct Copy {
   const void* pc;  // of the call
 };
 
+/// A copy_bulk nobody has waited for yet.
+struct BulkCopy {
+  void* to;
+  const void* from;
+  std::size_t bytes;
+  bool arrived;
+  const void* pc;
+  Site site;
+};
+
+/// What stands behind a CopyBarrier at `address`.
+struct CopyPhases {
+  const void* address;
+  unsigned arrivals;
+  unsigned missing;               // arrivals, of this phase
+  std::size_t expected, started;  // bytes
+  std::uint32_t phase;            // how many are over
+  std::vector<BulkCopy> copies;
+};
+
 struct Thread {
   Fiber fiber;
   Block* block = nullptr;
@@ -88,6 +108,7 @@ struct Block {
   std::vector<SharedArray> shared;
   unsigned exited = 0;
   Barrier barrier;
+  std::vector<CopyPhases> copy_barriers;
   std::optional<Mapping> mapped;  // the last time
 
   bool done() const { return exited == threads.size(); }
@@ -146,6 +167,10 @@ void wake(std::span<Thread> threads, Chosen chosen);
 const SharedArray* find_shared(const Block& block, const void* p);
 /// Fails unless the `bytes` at p lie in one shared variable of the running thread's block.
 void check_shared(const char* name, const void* p, std::size_t bytes, const Site& site);
+/// Fails if the block, whose last thread is leaving, has bulk copies nobody waited for.
+void check_no_bulk_copies(const Block& block);
+/// What phases somebody of the block waits for still lack.
+std::string missing_copies(const Block& block);
 /// The block's last thread has left.
 void finish(Block& block);
 

@@ -6,8 +6,9 @@
 
 namespace limbeck::simt {
 
-/// A copy_async writes its target from its start to its end, when the thread has waited for it.
-enum class Access : std::uint8_t { read, write, atomic, copy_start, copy_end };
+/// A copy_async writes its target from its start to its end, when the thread has waited for it. A
+/// copy_bulk ends in Observer::bulk_arrived. A CopyBarrier is written by init_barrier alone.
+enum class Access : std::uint8_t { read, write, atomic, copy_start, bulk_start, copy_end, barrier };
 
 /// Whose barrier.
 enum class Scope : std::uint8_t { one_block, one_cluster, whole_grid };
@@ -22,6 +23,11 @@ class Observer {
   virtual void synchronised(std::span<const Block> blocks, Scope scope) = 0;
   virtual void warp_synchronised(const Thread& thread, unsigned mask) = 0;
   virtual void fenced(const Thread& thread) = 0;
+  /// The block's copy is complete; those know it who wait for the barrier's phase.
+  virtual void bulk_arrived(const Block& block, const BulkCopy& copy,
+                            const CopyPhases& barrier) = 0;
+  virtual void waited(const Thread& thread, const CopyPhases& barrier) = 0;
+  virtual void copies_fenced(const Thread& thread) = 0;
   virtual void block_finished(const Block& block) = 0;  ///< before its shared memory goes
 };
 inline Observer* observer = nullptr;

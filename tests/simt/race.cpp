@@ -3,7 +3,8 @@
 // shared memory nobody wrote, and addresses a kernel must not touch. Order comes from the program
 // within a thread, barriers within a block, a cluster or the grid, sync_warp within a warp, and
 // from thread_fence followed by an atomic between blocks; shuffles and ballots order no memory. The
-// target of a copy_async belongs to nobody until its thread has waited for it.
+// target of a copy belongs to nobody until a thread has waited for it, and goes back to bulk copies
+// by way of fence_copies and a barrier.
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -47,9 +48,11 @@ struct Acquire {
 struct BlockHistory {
   std::uint32_t epoch = 1;
   std::map<unsigned, WarpClocks> warps;
-  std::map<unsigned, std::uint32_t> fence_epochs;  // by thread
-  std::map<std::uint32_t, Acquire> acquired;       // by block
-  std::uint32_t cluster_epoch = 0;                 // began with the last sync_cluster
+  std::map<unsigned, std::uint32_t> fence_epochs;                 // by thread
+  std::map<unsigned, std::uint32_t> copy_fences;                  // likewise, of fence_copies
+  std::map<std::pair<unsigned, unsigned>, std::uint32_t> phases;  // seen, by Record::thread, thread
+  std::map<std::uint32_t, Acquire> acquired;                      // by block
+  std::uint32_t cluster_epoch = 0;  // began with the last sync_cluster
 };
 
 class RaceChecker final : public Observer {
@@ -77,10 +80,11 @@ class RaceChecker final : public Observer {
     const Record now = record(me, kind, pc);
     if (kind == Access::atomic && !shared) exchange(address, now);
     shadow_.visit(address, bytes, [&](Cell& cell) {
-      if (shared && (kind == Access::read || kind == Access::atomic) && !cell.write.exists())
+      if (shared && (is_read(kind) || kind == Access::atomic) && !cell.write.exists())
         report(kind, pc, concat(name(address), ", which no thread of the block has written"));
       if (kind != Access::copy_end) check(cell, now, kind, address);
-      update(cell, now, kind);
+      if (kind == Access::bulk_start) check_fenced(cell, now, address);
+      if (kind != Access::barrier) update(cell, now, kind);
     });
   }
 
@@ -116,6 +120,32 @@ class RaceChecker final : public Observer {
     block.fence_epochs[thread.index] = block.epoch;
   }
 
+  void bulk_arrived(const Block& block, const BulkCopy& copy, const CopyPhases& barrier) override {
+    Record by;
+    by.block = static_cast<std::uint32_t>(block.index);
+    by.epoch = history(block).epoch;
+    by.thread = number(block, barrier);
+    by.clock = barrier.phase;
+    by.pc = copy.pc;
+    shadow_.visit(reinterpret_cast<std::uintptr_t>(copy.to), copy.bytes, [&](Cell& cell) {
+      cell = {by, {}, {}};
+    });
+    shadow_.visit(reinterpret_cast<std::uintptr_t>(copy.from), copy.bytes, [&](Cell& cell) {
+      const bool mine = !cell.read.exists() || cell.read.pc == copy.pc;
+      (mine ? cell.read : cell.other_read) = by;  // in place of its start
+    });
+  }
+
+  void waited(const Thread& thread, const CopyPhases& barrier) override {
+    const Block& block = *thread.block;
+    history(block).phases[{number(block, barrier), thread.index}] = barrier.phase;
+  }
+
+  void copies_fenced(const Thread& thread) override {
+    BlockHistory& block = history(*thread.block);
+    block.copy_fences[thread.index] = block.epoch;
+  }
+
   void block_finished(const Block& block) override {
     for (const SharedArray& a : block.shared)
       shadow_.forget(reinterpret_cast<std::uintptr_t>(a.begin), a.bytes);
@@ -124,6 +154,8 @@ class RaceChecker final : public Observer {
   }
 
  private:
+  static bool is_read(Access kind) { return kind == Access::read || kind == Access::barrier; }
+
   bool is_private(const Thread& me, const void* p, std::size_t bytes) const {
     const auto* arguments = static_cast<const char*>(kernel_->params);
     return Allocation{me.fiber.stack(), kStackBytes}.contains(p, bytes) ||
@@ -142,6 +174,10 @@ class RaceChecker final : public Observer {
     return device_.contains(p, bytes);
   }
 
+  static std::uint16_t number(const Block& block, const CopyPhases& barrier) {
+    return static_cast<std::uint16_t>(Record::kBulk + (&barrier - block.copy_barriers.data()));
+  }
+
   BlockHistory& history(const Block& block) {
     if (last_block_ == nullptr || last_block_index_ != block.index) {
       last_block_index_ = block.index;
@@ -158,7 +194,7 @@ class RaceChecker final : public Observer {
     r.thread = static_cast<std::uint16_t>(me.index);
     r.clock = block.warps[me.index / 32].clock[me.lane()];
     r.atomic = kind == Access::atomic;
-    r.copying = kind == Access::copy_start;
+    r.copying = kind == Access::copy_start || kind == Access::bulk_start;
     r.pc = pc;
     return r;
   }
@@ -183,6 +219,10 @@ class RaceChecker final : public Observer {
     BlockHistory& here = *last_block_;
     if (before.block == now.block) {
       if (before.epoch < now.epoch) return true;
+      if (before.is_bulk()) {
+        const auto seen = here.phases.find({before.thread, now.thread});
+        return seen != here.phases.end() && seen->second > before.clock;
+      }
       return before.thread / 32 == now.thread / 32 &&
              here.warps[now.thread / 32].seen[now.thread % 32][before.thread % 32] >= before.clock;
     }
@@ -198,18 +238,33 @@ class RaceChecker final : public Observer {
   void check(const Cell& cell, const Record& now, Access kind, std::uintptr_t address) {
     if (cell.write.copying)
       report(kind, now.pc,
-             concat(name(address), ", where the copy_async of thread ", cell.write.thread, " at ",
+             concat(name(address), ", where the copy of thread ", cell.write.thread, " at ",
                     source_line(cell.write.pc), " is still under way"));
     const auto against = [&](const Record& before, const char* did) {
       if (!before.exists() || (before.atomic && now.atomic) || ordered(before, now)) return;
       report(kind, now.pc,
-             concat(name(address), "; thread ", before.thread, " of block ", before.block, " ", did,
-                    " it at ", source_line(before.pc), " and nothing orders the two: a race"));
+             concat(name(address), before.is_bulk() ? "; a bulk copy" : "; thread ",
+                    before.is_bulk() ? "" : std::to_string(before.thread), " of block ",
+                    before.block, " ", did, " it at ", source_line(before.pc),
+                    " and nothing orders the two: a race"));
     };
     against(cell.write, "wrote");
-    if (kind == Access::read) return;
+    if (is_read(kind)) return;
     against(cell.read, "read");
     against(cell.other_read, "read");
+  }
+
+  /// Lenient where a thread fences and accesses between the same two barriers.
+  void check_fenced(const Cell& cell, const Record& now, std::uintptr_t address) {
+    const auto& fences = last_block_->copy_fences;
+    for (const Record& before : {cell.write, cell.read, cell.other_read}) {
+      if (!before.exists() || before.is_bulk() || before.block != now.block) continue;
+      const auto fence = fences.find(before.thread);
+      if (fence == fences.end() || fence->second < before.epoch)
+        report(Access::bulk_start, now.pc,
+               concat(name(address), ", but thread ", before.thread, ", which used it at ",
+                      source_line(before.pc), ", has not called fence_copies since"));
+    }
   }
 
   void update(Cell& cell, const Record& now, Access kind) {
@@ -231,7 +286,8 @@ class RaceChecker final : public Observer {
   }
 
   [[noreturn]] static void report(Access kind, const void* pc, const std::string& what) {
-    constexpr const char* kVerbs[] = {"reads ", "writes ", "updates ", "copies to "};
+    constexpr const char* kVerbs[] = {"reads ",     "writes ", "updates ", "copies to ",
+                                      "copies to ", "",        "uses "};
     abandon(concat(" at ", source_line(pc), ": ", kVerbs[static_cast<int>(kind)], what));
   }
 

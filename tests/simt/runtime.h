@@ -108,6 +108,14 @@ void copy_async(void* to, const void* from, std::size_t bytes, int valid, const 
 void commit_copies();
 void wait_copies(unsigned pending);
 
+/// Bulk copies arrive at once or when a thread waits for their barrier's phase, likewise. A phase
+/// whose bytes are not those its arrivals expect fails, or is waited for in vain.
+void init_barrier(void* barrier, unsigned arrivals, const Site& site);
+void arrive_expecting(void* barrier, unsigned bytes, const Site& site);
+void copy_bulk(void* to, const void* from, std::size_t bytes, void* barrier, const Site& site);
+void wait_barrier(void* barrier, unsigned parity, const Site& site);
+void fence_copies();
+
 unsigned cluster_size();
 unsigned cluster_rank();
 /// Fails before the first sync_cluster. A block must not end before a sync_cluster follows.

@@ -10,19 +10,22 @@
 
 namespace limbeck::simt {
 
-/// One access: by which thread, and where in that thread's life.
+/// One access: by which thread, and where in that thread's life. A bulk copy's is by its barrier:
+/// `thread` is kBulk + the barrier's number in the block, `clock` the phase.
 struct Record {
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  static constexpr std::uint16_t kBulk = 0x8000;
 
   std::uint32_t block = kNone;
   std::uint32_t epoch = 0;  // barriers its block had passed
   std::uint32_t clock = 0;  // sync_warps its lane had passed
   std::uint16_t thread = 0;
   bool atomic = false;
-  bool copying = false;  // a copy_async nobody has waited for
+  bool copying = false;  // a copy nobody has waited for
   const void* pc = nullptr;
 
   bool exists() const { return block != kNone; }
+  bool is_bulk() const { return thread >= kBulk; }
   bool same_thread(const Record& r) const { return block == r.block && thread == r.thread; }
 };
 

@@ -3,6 +3,7 @@ set(LIMBECK_SIMT_SOURCES
   tests/simt/async_copy.cpp
   tests/simt/backend.cpp
   tests/simt/barrier.cpp
+  tests/simt/bulk_copy.cpp
   tests/simt/fiber.cpp
   tests/simt/grid.cpp
   tests/simt/matrix.cpp
@@ -15,7 +16,7 @@ set(LIMBECK_SIMT_SOURCES
   tests/simt/warp.cpp)
 set(LIMBECK_SIMT_LIBRARIES tests/simt/cublas.cpp tests/simt/cudnn.cpp tests/simt/library.cpp)
 set(LIMBECK_SIMT_FLAGS -Wno-unknown-pragmas)  # for kernels
-set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_cluster simt_misuse simt_mma)
+set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_bulk_copy simt_cluster simt_misuse simt_mma)
 
 # Sanitizers watch what runs on the emulated GPU here; the CPU twins have a sanitized build of their
 # own (LIMBECK_GPU=off), and take most of the compiler's time in this one.
@@ -41,7 +42,7 @@ if(LIMBECK_SIMT_RACE)
     tests/simt/source_line.cpp
     tests/simt/tsan_hooks.cpp)
   list(APPEND LIMBECK_SIMT_FLAGS -O1 -g1 -fsanitize=thread)
-  set(LIMBECK_SIMT_TESTS simt_async_race simt_cluster_race simt_race)
+  set(LIMBECK_SIMT_TESTS simt_async_race simt_bulk_race simt_cluster_race simt_race)
   foreach(stem IN LISTS LIMBECK_SIMT_TESTS)
     set_source_files_properties(tests/${stem}_test.cpp PROPERTIES
       COMPILE_OPTIONS "${LIMBECK_SIMT_FLAGS}")
