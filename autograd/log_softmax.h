@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log-softmax as a differentiable op.
+// Log-softmax, at a temperature, as a differentiable op.
 #pragma once
 
 #include <limbeck/autograd/variable.h>
 
 namespace limbeck {
 
-/// x - log sum exp(x) over the last dimension of x (N,V); saves the result.
-Variable log_softmax(const Variable& x);
+/// x / tau - log sum exp(x / tau) over the last dimension of x (N,V); saves the result.
+Variable log_softmax(const Variable& x, double tau = 1);
 
 }  // namespace limbeck

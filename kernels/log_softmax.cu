@@ -8,17 +8,18 @@ namespace {
 
 /// Reads and writes N*V elements; rows longer than 1024 are read twice.
 template <class Rows, class Args>
-LIMBECK_KERNEL log_softmax_forward_kernel(Args args) {
+LIMBECK_KERNEL log_softmax_forward_kernel(Args args, float inv_tau) {
   const std::int64_t row = Rows::row();
   if (row >= args.rows) return;
   const Rows rows(args, row);
-  const gpu::LogSumExp lse = gpu::log_sum_exp(rows);
-  rows.write([&](const auto& p, int j) { return p.z[0][j] - lse.max - lse.log_sum; });
+  const gpu::LogSumExp lse = gpu::log_sum_exp(rows, inv_tau);
+  rows.write(
+      [&](const auto& p, int j) { return math::fma(p.z[0][j] - lse.max, inv_tau, -lse.log_sum); });
 }
 
 /// As the forward, of two inputs: dy and y.
 template <class Rows, class Args>
-LIMBECK_KERNEL log_softmax_backward_kernel(Args args) {
+LIMBECK_KERNEL log_softmax_backward_kernel(Args args, float inv_tau) {
   const std::int64_t row = Rows::row();
   if (row >= args.rows) return;
   const Rows rows(args, row);
@@ -29,8 +30,9 @@ LIMBECK_KERNEL log_softmax_backward_kernel(Args args) {
       if (p.holds(j)) sum[0] += p.z[0][j];
   });
   rows.reduce(sum, gpu::Sum{});
-  rows.write(
-      [&](const auto& p, int j) { return math::fma(-math::exp(p.z[1][j]), sum[0], p.z[0][j]); });
+  rows.write([&](const auto& p, int j) {
+    return math::fma(-math::exp(p.z[1][j]), sum[0], p.z[0][j]) * inv_tau;
+  });
 }
 
 /// (N,V) of a tensor whose last dimension is V.
@@ -46,19 +48,20 @@ gpu::RowsArgs<T, kInputs> rows_args(Tensor& out) {
 
 }  // namespace
 
-void log_softmax_forward(Tensor& y, const Tensor& x) {
+void log_softmax_forward(Tensor& y, const Tensor& x, double tau) {
   if (y.numel() == 0) return;
   gpu::visit_gpu_floating("log_softmax", y.dtype(), [&]<class T>(TypeTag<T>) {
     auto args = rows_args<T, 1>(y);
     args.in[0] = x.data<T>();
     gpu::visit_rows<T, 1>(args.columns, [&]<class Rows>(TypeTag<Rows>) {
       gpu::launch(gpu::rows_launch<Rows>("log_softmax_forward", args.rows),
-                  log_softmax_forward_kernel<Rows, decltype(args)>, args);
+                  log_softmax_forward_kernel<Rows, decltype(args)>, args,
+                  static_cast<float>(1 / tau));
     });
   });
 }
 
-void log_softmax_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
+void log_softmax_backward(Tensor& dx, const Tensor& dy, const Tensor& y, double tau) {
   if (y.numel() == 0) return;
   gpu::visit_gpu_floating("log_softmax", y.dtype(), [&]<class T>(TypeTag<T>) {
     auto args = rows_args<T, 2>(dx);
@@ -66,7 +69,8 @@ void log_softmax_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
     args.in[1] = y.data<T>();
     gpu::visit_rows<T, 2>(args.columns, [&]<class Rows>(TypeTag<Rows>) {
       gpu::launch(gpu::rows_launch<Rows>("log_softmax_backward", args.rows),
-                  log_softmax_backward_kernel<Rows, decltype(args)>, args);
+                  log_softmax_backward_kernel<Rows, decltype(args)>, args,
+                  static_cast<float>(1 / tau));
     });
   });
 }

@@ -20,10 +20,12 @@ TEST_P(LogSoftmaxGradTest, HandNumbers) {
 }
 
 TEST(LogSoftmaxGrad, Gradient) {  // 1e-6: h^2 f'''/6
-  const GradCheckResult result =
-      grad_check([](std::span<const Variable> v) { return log_softmax(v[0]); },
-                 {Tensor::from(random_values(30, 3), {3, 10})});
-  EXPECT_LT(result.error, 1e-6) << result.where;
+  for (double tau : {0.5, 1.0, 4.0}) {
+    const GradCheckResult result =
+        grad_check([tau](std::span<const Variable> v) { return log_softmax(v[0], tau); },
+                   {Tensor::from(random_values(30, 3), {3, 10})});
+    EXPECT_LT(result.error, 1e-6) << "tau " << tau << ": " << result.where;
+  }
 }
 
 }  // namespace

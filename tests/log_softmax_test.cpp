@@ -9,27 +9,28 @@
 namespace limbeck::testing {
 namespace {
 
-std::vector<double> reference(const std::vector<double>& x, std::int64_t V) {
+std::vector<double> reference(const std::vector<double>& x, std::int64_t V, long double tau = 1) {
   std::vector<double> y;
   for (std::size_t row = 0; row < x.size(); row += V) {
-    const double max = *std::max_element(&x[row], &x[row] + V);
-    double sum = 0;
-    for (std::int64_t v = 0; v < V; ++v) sum += std::exp(x[row + v] - max);
-    for (std::int64_t v = 0; v < V; ++v) y.push_back(x[row + v] - max - std::log(sum));
+    const long double max = *std::max_element(&x[row], &x[row] + V);
+    long double sum = 0;
+    for (std::int64_t v = 0; v < V; ++v) sum += std::exp((x[row + v] - max) / tau);
+    for (std::int64_t v = 0; v < V; ++v)
+      y.push_back(static_cast<double>((x[row + v] - max) / tau - std::log(sum)));
   }
   return y;
 }
 
 class LogSoftmaxTest : public DeviceTest {
  protected:
-  Tensor forward(const Tensor& x) const {
+  Tensor forward(const Tensor& x, double tau = 1) const {
     Tensor y = make_like(x.shape());
-    log_softmax_forward(y, x);
+    log_softmax_forward(y, x, tau);
     return y;
   }
-  Tensor backward(const Tensor& dy, const Tensor& y) const {
+  Tensor backward(const Tensor& dy, const Tensor& y, double tau = 1) const {
     Tensor dx = make_like(y.shape());
-    log_softmax_backward(dx, dy, y);
+    log_softmax_backward(dx, dy, y, tau);
     return dx;
   }
 };
@@ -62,6 +63,22 @@ TEST_P(LogSoftmaxTest, MatchesDefinitionAtEveryWidth) {
       }
       expect_close(backward(dy, y), expected, tolerance(), x.shape().str() + " backward");
     }
+}
+
+TEST_P(LogSoftmaxTest, MatchesDefinitionAtEveryTemperatureAndSize) {
+  for (std::int64_t V : {10, 300})
+    for (double tau : {0.5, 7.0, 1000.0})
+      for (double scale : {0.1, 30.0, 1e4}) {
+        const Tensor x = make(random_values(20 * V, scale, 1), {20, V});
+        const Tensor y = forward(x, tau);
+        expect_close(y, reference(to_doubles(x), V, tau), tolerance(),
+                     "tau " + std::to_string(tau));
+        // The backward divides that of tau 1.
+        const Tensor dy = make(random_values(20 * V, 1, 2), {20, V});
+        std::vector<double> expected = to_doubles(backward(dy, y));
+        for (double& dx : expected) dx /= tau;
+        expect_close(backward(dy, y, tau), expected, tolerance());
+      }
 }
 
 TEST_P(LogSoftmaxTest, ShiftInvariantAndFiniteForLargeLogits) {
@@ -105,20 +122,20 @@ TEST_P(LogSoftmaxTest, NoRows) {
 TEST(LogSoftmax, BackwardIsTheDerivativeOfForward) {
   // f64, central difference h = 1e-4 of sum dy * y: errors below 1e-6 of max|g|.
   const std::int64_t N = 3, V = 7;
-  const double h = 1e-4;
+  const double h = 1e-4, tau = 2;
   auto x = random_values(N * V, 3, 1);
   const auto dy = random_values(N * V, 1, 2);
   const auto value = [&](const std::vector<double>& at) {
     Tensor y = Tensor::empty({N, V}, DType::f64);
-    log_softmax_forward(y, Tensor::from(at, {N, V}));
+    log_softmax_forward(y, Tensor::from(at, {N, V}), tau);
     const auto yv = to_doubles(y);
     double sum = 0;
     for (std::size_t i = 0; i < yv.size(); ++i) sum += dy[i] * yv[i];
     return sum;
   };
   Tensor y = Tensor::empty({N, V}, DType::f64), dx = Tensor::empty({N, V}, DType::f64);
-  log_softmax_forward(y, Tensor::from(x, {N, V}));
-  log_softmax_backward(dx, Tensor::from(dy, {N, V}), y);
+  log_softmax_forward(y, Tensor::from(x, {N, V}), tau);
+  log_softmax_backward(dx, Tensor::from(dy, {N, V}), y, tau);
   std::vector<double> numeric;
   for (double& v : x) {
     const double before = v;
@@ -159,6 +176,8 @@ TEST(LogSoftmax, Rejections) {
   expect_error([&] { log_softmax_backward(wrong, x, x); }, "log_softmax_backward: dx is f32(3,2)");
   expect_error([&] { log_softmax_backward(x, x, Tensor::zeros({6})); },
                "log_softmax_backward: y has shape (6)");
+  expect_error([&] { log_softmax_forward(x, x, 0); }, "log_softmax_forward: tau is 0");
+  expect_error([&] { log_softmax_backward(x, x, x, -1); }, "log_softmax_backward: tau is -1");
 }
 
 }  // namespace
