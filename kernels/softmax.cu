@@ -20,17 +20,17 @@ LIMBECK_KERNEL softmax_forward_kernel(Args args, float inv_tau) {
       [&](const auto& p, int j) { return math::exp((p.z[0][j] - lse.max) * inv_tau) * inv_sum; });
 }
 
+LIMBECK_DEVICE unsigned bits_of(float x) { return __builtin_bit_cast(unsigned, x); }
+
 /// dy of the row's most probable class: the bits of y, which is not negative, over those of dy.
 template <class Rows>
 LIMBECK_DEVICE float find_center(const Rows& rows) {
   Key best[1] = {0};
   rows.each([&](const auto& p) {
     LIMBECK_UNROLL
-    for (int j = 0; j < p.size; ++j) {
-      if (!p.holds(j)) continue;
-      const Key high = __builtin_bit_cast(unsigned, p.z[1][j]);
-      best[0] = gpu::Max{}(best[0], high << 32 | __builtin_bit_cast(unsigned, p.z[0][j]));
-    }
+    for (int j = 0; j < p.size; ++j)
+      if (p.holds(j))
+        best[0] = gpu::Max{}(best[0], Key{bits_of(p.z[1][j])} << 32 | bits_of(p.z[0][j]));
   });
   rows.reduce(best, gpu::Max{});
   return __builtin_bit_cast(float, static_cast<unsigned>(best[0]));
