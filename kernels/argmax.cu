@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/argmax.h>
 
+#include <limbeck/kernels/order_key.cuh>
 #include <limbeck/kernels/rows.cuh>
 
 namespace limbeck::cuda {
 namespace {
-
-using Key = unsigned long long;  // the 64-bit type CUDA shuffles
-
-/// Larger for larger x, for the first of equals, and largest for NaN.
-LIMBECK_DEVICE Key order(float x, int column) {
-  const unsigned bits = __builtin_bit_cast(unsigned, x + 0.0f);  // -0 equals 0
-  const unsigned ascending = (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
-  const unsigned value = x != x ? 0xffffffffu : ascending;
-  return Key{value} << 32 | ~static_cast<unsigned>(column);
-}
 
 /// Reads N*V elements once.
 template <class Rows, class Args>
@@ -22,14 +13,14 @@ LIMBECK_KERNEL argmax_rows_kernel(std::int32_t* index, Args args) {
   const std::int64_t row = Rows::row();
   if (row >= args.rows) return;
   const Rows rows(args, row);
-  Key best[1] = {0};
+  gpu::Key best[1] = {0};
   rows.each([&](const auto& p) {
     LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
-      if (p.holds(j)) best[0] = gpu::Max{}(best[0], order(p.z[0][j], p.column(j)));
+      if (p.holds(j)) best[0] = gpu::Max{}(best[0], gpu::order_key(p.z[0][j], p.column(j)));
   });
   rows.reduce(best, gpu::Max{});
-  if (rows.leader()) index[row] = static_cast<std::int32_t>(~static_cast<unsigned>(best[0]));
+  if (rows.leader()) index[row] = gpu::column_of(best[0]);
 }
 
 constexpr int kCountThreads = 1024;

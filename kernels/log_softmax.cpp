@@ -30,7 +30,7 @@ void forward_tile(const Tile& tile, F* staged, T* out, const T* in, F inv_tau) {
   RowSoftmax<F> r;
   row_softmax<false>(tile, x, inv_tau, r, staged);
   F log_sum[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) log_sum[lane] = math::log(r.sum[lane]);
+  for (int lane = 0; lane < kLanes; ++lane) log_sum[lane] = math::log(static_cast<F>(r.sum[lane]));
   const TileOutput y(tile, out, staged);
   tile.for_each_block([&](std::int64_t begin, std::int64_t end) {
     const F* from = x.block(begin, end);

@@ -7,11 +7,12 @@
 namespace limbeck::cpu {
 
 /// Per row, sum_v exp(x_v / tau) = sum exp(max / tau). NaN in the sum when an element is NaN or
-/// +inf, or all are -inf; a single -inf counts as 0.
+/// +inf, or all are -inf; a single -inf counts as 0. The sum is better than its terms, whose errors
+/// cancel.
 template <class F>
 struct RowSoftmax {
   F max[kLanes];
-  F sum[kLanes];
+  double sum[kLanes];
 };
 
 /// Comparing is free of rounding, so it may use more lanes, which hides the latency.
@@ -79,8 +80,11 @@ void row_softmax(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>& r, 
     x.prefetch_next(begin, end);
     total.add(block);
   });
-  tile.sum_lanes(total.total);
-  for (int lane = 0; lane < kLanes; ++lane) r.sum[lane] += total.total[lane];
+  double sum[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane)
+    sum[lane] = static_cast<double>(total.total[lane]) - static_cast<double>(total.lost[lane]);
+  tile.sum_lanes(sum);
+  for (int lane = 0; lane < kLanes; ++lane) r.sum[lane] += sum[lane];
 }
 
 }  // namespace limbeck::cpu

@@ -32,7 +32,7 @@ void forward_tile(const Tile& tile, F* staged, T* out, const T* in, F inv_tau) {
   RowSoftmax<F> r;
   row_softmax<true>(tile, x, inv_tau, r, e);
   F inv_sum[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) inv_sum[lane] = F(1) / r.sum[lane];
+  for (int lane = 0; lane < kLanes; ++lane) inv_sum[lane] = static_cast<F>(1 / r.sum[lane]);
   const TileOutput y(tile, out, e);
   tile.for_each_block([&](std::int64_t begin, std::int64_t end) {
     F* to = y.block(begin, end);

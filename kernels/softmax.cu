@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/softmax.h>
 
+#include <limbeck/kernels/order_key.cuh>
 #include <limbeck/kernels/row_softmax.cuh>
 
 namespace limbeck::cuda {
 namespace {
-
-using Key = unsigned long long;  // the 64-bit type CUDA shuffles
 
 /// Reads and writes N*V elements; rows longer than 1024 are read twice.
 template <class Rows, class Args>
@@ -25,12 +24,12 @@ LIMBECK_DEVICE unsigned bits_of(float x) { return __builtin_bit_cast(unsigned, x
 /// dy of the row's most probable class: the bits of y, which is not negative, over those of dy.
 template <class Rows>
 LIMBECK_DEVICE float find_center(const Rows& rows) {
-  Key best[1] = {0};
+  gpu::Key best[1] = {0};
   rows.each([&](const auto& p) {
     LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
       if (p.holds(j))
-        best[0] = gpu::Max{}(best[0], Key{bits_of(p.z[1][j])} << 32 | bits_of(p.z[0][j]));
+        best[0] = gpu::Max{}(best[0], gpu::Key{bits_of(p.z[1][j])} << 32 | bits_of(p.z[0][j]));
   });
   rows.reduce(best, gpu::Max{});
   return __builtin_bit_cast(float, static_cast<unsigned>(best[0]));
