@@ -25,4 +25,9 @@ LIMBECK_HD double log_of_sum(double x) {
   return x - x == 0 ? y : x;
 }
 
+/// log(sum exp(max / tau)), -inf where nothing was summed.
+LIMBECK_HD double log_sum_exp(double max, double sum, double tau) {
+  return sum == 0 ? -__builtin_huge_val() : max / tau + log_of_sum(sum);
+}
+
 }  // namespace limbeck

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Internal: the softmax of some of a row's elements, and how the threads of a row, a warp or a
+// Internal: sums over some of a row's elements, and how the threads of a row, a warp or a
 // block, work together.
 #pragma once
 
@@ -23,12 +23,6 @@ struct RowTeam {
   }
 };
 
-/// sum exp(z / tau) = sum exp(max / tau) over the rest.
-struct RestSoftmax {
-  float max;
-  double sum;
-};
-
 /// Over the elements for which is_rest(pack, j).
 template <class Rows, class IsRest>
 LIMBECK_DEVICE float rest_max(const Rows& rows, IsRest is_rest) {
@@ -42,24 +36,20 @@ LIMBECK_DEVICE float rest_max(const Rows& rows, IsRest is_rest) {
   return max[0];
 }
 
-/// Threads' sums are added in f64, in which the errors of their terms cancel.
+/// sum exp((z - max) / tau); 0 where the maximum is -inf. Threads' sums are added in f64, in which
+/// the errors of their terms cancel.
 template <class Rows, class IsRest>
 LIMBECK_DEVICE double rest_sum(const Rows& rows, float max, float inv_tau, IsRest is_rest) {
+  const float shift = max == -__builtin_huge_valf() ? 0.0f : max;
   float sum = 0;
   rows.each([&](const auto& p) {
     LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
-      if (p.holds(j) && is_rest(p, j)) sum += math::exp((p.z[0][j] - max) * inv_tau);
+      if (p.holds(j) && is_rest(p, j)) sum += math::exp((p.z[0][j] - shift) * inv_tau);
   });
   double total[1] = {sum};
   rows.reduce(total, Sum{});
   return total[0];
-}
-
-template <class Rows, class IsRest>
-LIMBECK_DEVICE RestSoftmax rest_softmax(const Rows& rows, float inv_tau, IsRest is_rest) {
-  const float max = rest_max(rows, is_rest);
-  return {max, rest_sum(rows, max, inv_tau, is_rest)};
 }
 
 }  // namespace limbeck::gpu

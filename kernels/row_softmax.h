@@ -6,9 +6,9 @@
 
 namespace limbeck::cpu {
 
-/// Per row, sum_v exp(x_v / tau) = sum exp(max / tau). NaN in the sum when an element is NaN or
-/// +inf, or all are -inf; a single -inf counts as 0. The sum is better than its terms, whose errors
-/// cancel.
+/// Per row, sum_v exp(x_v / tau) = sum exp(max / tau). The sum is NaN when an element is NaN or
+/// +inf, and 0 when all are -inf; a single -inf counts as 0. It is better than its terms, whose
+/// errors cancel.
 template <class F>
 struct RowSoftmax {
   F max[kLanes];
@@ -36,7 +36,7 @@ void for_each_wide(const Tile& tile, Body body) {
   });
 }
 
-/// Writes r.max, and what r.sum has to begin with: NaN or 0.
+/// Writes r.max, and what r.sum begins with: NaN when an element is NaN, else 0.
 template <class F, class Tile, class Input>
 void find_max(const Tile& tile, const Input& x, RowSoftmax<F>& r) {
   F max[kWideLanes], bad[kWideLanes] = {};
@@ -58,13 +58,14 @@ void find_max(const Tile& tile, const Input& x, RowSoftmax<F>& r) {
   }
   tile.max_lanes(r.max);
   tile.sum_lanes(r.sum);
-  for (int lane = 0; lane < kLanes; ++lane) r.sum[lane] += r.max[lane] - r.max[lane];
 }
 
-/// One pass for the maximum, one for the sum, which keeps the exponentials in e where kKeep.
+/// Adds exp((x - r.max) / tau) to r.sum, and keeps them in e where kKeep.
 template <bool kKeep, class F, class Tile, class Input>
-void row_softmax(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>& r, F* e) {
-  find_max(tile, x, r);
+void add_exponentials(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>& r, F* e) {
+  F shift[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane)
+    shift[lane] = r.max[lane] >= std::numeric_limits<F>::lowest() ? r.max[lane] : F(0);
   LaneSum<F> total;
   tile.for_each_block([&](std::int64_t begin, std::int64_t end) {
     const F* in = x.block(begin, end);
@@ -72,7 +73,7 @@ void row_softmax(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>& r, 
     for (std::int64_t i = 0; i < end - begin; i += kLanes) {
 #pragma omp simd
       for (int lane = 0; lane < kLanes; ++lane) {
-        const F y = math::exp_of_moderate((in[i + lane] - r.max[lane]) * inv_tau);
+        const F y = math::exp_of_moderate((in[i + lane] - shift[lane]) * inv_tau);
         if constexpr (kKeep) e[begin + i + lane] = y;
         block[lane] += y;
       }
@@ -84,7 +85,15 @@ void row_softmax(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>& r, 
   for (int lane = 0; lane < kLanes; ++lane)
     sum[lane] = static_cast<double>(total.total[lane]) - static_cast<double>(total.lost[lane]);
   tile.sum_lanes(sum);
-  for (int lane = 0; lane < kLanes; ++lane) r.sum[lane] += sum[lane];
+  for (int lane = 0; lane < kLanes; ++lane)
+    r.sum[lane] += sum[lane] + static_cast<double>(shift[lane] - shift[lane]);  // NaN for +inf
+}
+
+/// One pass for the maximum, one for the sum.
+template <bool kKeep, class F, class Tile, class Input>
+void row_softmax(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>& r, F* e) {
+  find_max(tile, x, r);
+  add_exponentials<kKeep>(tile, x, inv_tau, r, e);
 }
 
 }  // namespace limbeck::cpu

@@ -142,9 +142,7 @@ void weigh_rest(const Tile& tile, F* scratch, F* rest_lse, const T* x, const std
   RowSoftmax<F> r;
   row_softmax<false>(tile, rest, static_cast<F>(1 / tau), r, scratch);
   for (std::int64_t row = 0; row < tile.count; ++row) {
-    const double max = r.max[row];
-    const bool weightless = max == -std::numeric_limits<double>::infinity();
-    rest_lse[row] = static_cast<F>(weightless ? max : max / tau + log_of_sum(r.sum[row]));
+    rest_lse[row] = static_cast<F>(log_sum_exp(r.max[row], r.sum[row], tau));
     if (indices[row * K] < 0) rest_lse[row] = std::numeric_limits<F>::quiet_NaN();
   }
 }

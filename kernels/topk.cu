@@ -140,12 +140,12 @@ LIMBECK_KERNEL topk_kernel(float* values, std::int32_t* indices, float* rest_lse
   const Key bound = find_bound(rows, static_cast<unsigned>(K), scratch.histogram);
   write_in_order(rows, bound, K, scratch, values, indices);
   if (rest_lse == nullptr) return;
-  const gpu::RestSoftmax rest = gpu::rest_softmax(
-      rows, static_cast<float>(1 / tau),
-      [&](const auto& p, int j) { return gpu::order_key(p.z[0][j], p.column(j)) < bound; });
-  const bool weightless = rest.max == -__builtin_huge_valf();
-  const double lse = weightless ? rest.max : rest.max / tau + log_of_sum(rest.sum);
-  if (rows.leader()) rest_lse[row] = static_cast<float>(lse);
+  const auto is_rest = [&](const auto& p, int j) {
+    return gpu::order_key(p.z[0][j], p.column(j)) < bound;
+  };
+  const float max = gpu::rest_max(rows, is_rest);
+  const double sum = gpu::rest_sum(rows, max, static_cast<float>(1 / tau), is_rest);
+  if (rows.leader()) rest_lse[row] = static_cast<float>(log_sum_exp(max, sum, tau));
 }
 
 }  // namespace
