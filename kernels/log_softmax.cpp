@@ -28,7 +28,7 @@ template <class F, class Tile, class T>
 void forward_tile(const Tile& tile, F* staged, T* out, const T* in, F inv_tau) {
   const TileInput x(tile, in, staged, -std::numeric_limits<F>::infinity());
   RowSoftmax<F> r;
-  row_softmax<false>(tile, x, inv_tau, r, staged);
+  row_softmax<Keep::no, AddIn::own>(tile, x, inv_tau, r, staged);
   F log_sum[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) log_sum[lane] = math::log(static_cast<F>(r.sum[lane]));
   const TileOutput y(tile, out, staged);

@@ -36,18 +36,22 @@ LIMBECK_DEVICE float rest_max(const Rows& rows, IsRest is_rest) {
   return max[0];
 }
 
-/// sum exp((z - max) / tau); 0 where the maximum is -inf. Threads' sums are added in f64, in which
-/// the errors of their terms cancel.
+/// sum exp((z - max) / tau); 0 where the maximum is -inf. A thread's sum is compensated (Kahan),
+/// the threads' are added in f64: so the sum is better than its terms, whose errors cancel.
 template <class Rows, class IsRest>
 LIMBECK_DEVICE double rest_sum(const Rows& rows, float max, float inv_tau, IsRest is_rest) {
   const float shift = max == -__builtin_huge_valf() ? 0.0f : max;
-  float sum = 0;
+  float sum = 0, lost = 0;
   rows.each([&](const auto& p) {
+    float part = -lost;
     LIMBECK_UNROLL
     for (int j = 0; j < p.size; ++j)
-      if (p.holds(j) && is_rest(p, j)) sum += math::exp((p.z[0][j] - shift) * inv_tau);
+      if (p.holds(j) && is_rest(p, j)) part += math::exp((p.z[0][j] - shift) * inv_tau);
+    const float next = sum + part;
+    lost = (next - sum) - part;
+    sum = next;
   });
-  double total[1] = {sum};
+  double total[1] = {static_cast<double>(sum) - static_cast<double>(lost)};
   rows.reduce(total, Sum{});
   return total[0];
 }

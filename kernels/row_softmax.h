@@ -60,21 +60,27 @@ void find_max(const Tile& tile, const Input& x, RowSoftmax<F>& r) {
   tile.sum_lanes(r.sum);
 }
 
-/// Adds exp((x - r.max) / tau) to r.sum, and keeps them in e where kKeep.
-template <bool kKeep, class F, class Tile, class Input>
+/// What to do besides adding exponentials of type F: keep them, or add them up in f64, so that the
+/// sum is better than its terms, whose errors cancel.
+enum class Keep { no, yes };
+enum class AddIn { own, f64 };
+
+/// Adds exp((x - r.max) / tau) to r.sum; e is where they are kept.
+template <Keep kKeep, AddIn kAddIn, class F, class Tile, class Input>
 void add_exponentials(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>& r, F* e) {
   F shift[kLanes];
   for (int lane = 0; lane < kLanes; ++lane)
     shift[lane] = r.max[lane] >= std::numeric_limits<F>::lowest() ? r.max[lane] : F(0);
-  LaneSum<F> total;
+  using S = std::conditional_t<kAddIn == AddIn::f64, double, F>;
+  LaneSum<S> total;
   tile.for_each_block([&](std::int64_t begin, std::int64_t end) {
     const F* in = x.block(begin, end);
-    F block[kLanes] = {};
+    S block[kLanes] = {};
     for (std::int64_t i = 0; i < end - begin; i += kLanes) {
 #pragma omp simd
       for (int lane = 0; lane < kLanes; ++lane) {
         const F y = math::exp_of_moderate((in[i + lane] - shift[lane]) * inv_tau);
-        if constexpr (kKeep) e[begin + i + lane] = y;
+        if constexpr (kKeep == Keep::yes) e[begin + i + lane] = y;
         block[lane] += y;
       }
     }
@@ -90,10 +96,10 @@ void add_exponentials(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>
 }
 
 /// One pass for the maximum, one for the sum.
-template <bool kKeep, class F, class Tile, class Input>
+template <Keep kKeep, AddIn kAddIn, class F, class Tile, class Input>
 void row_softmax(const Tile& tile, const Input& x, F inv_tau, RowSoftmax<F>& r, F* e) {
   find_max(tile, x, r);
-  add_exponentials<kKeep>(tile, x, inv_tau, r, e);
+  add_exponentials<kKeep, kAddIn>(tile, x, inv_tau, r, e);
 }
 
 }  // namespace limbeck::cpu

@@ -30,7 +30,7 @@ void forward_tile(const Tile& tile, F* staged, T* out, const T* in, F inv_tau) {
   F* e = staged + tile.size();
   const TileInput x(tile, in, staged, -std::numeric_limits<F>::infinity());
   RowSoftmax<F> r;
-  row_softmax<true>(tile, x, inv_tau, r, e);
+  row_softmax<Keep::yes, AddIn::own>(tile, x, inv_tau, r, e);
   F inv_sum[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) inv_sum[lane] = static_cast<F>(1 / r.sum[lane]);
   const TileOutput y(tile, out, e);

@@ -140,7 +140,7 @@ void weigh_rest(const Tile& tile, F* scratch, F* rest_lse, const T* x, const std
                 std::int64_t K, double tau) {
   const MaskedInput rest(tile, x, scratch, scratch + tile.size(), indices, K);
   RowSoftmax<F> r;
-  row_softmax<false>(tile, rest, static_cast<F>(1 / tau), r, scratch);
+  row_softmax<Keep::no, AddIn::f64>(tile, rest, static_cast<F>(1 / tau), r, scratch);
   for (std::int64_t row = 0; row < tile.count; ++row) {
     rest_lse[row] = static_cast<F>(log_sum_exp(r.max[row], r.sum[row], tau));
     if (indices[row * K] < 0) rest_lse[row] = std::numeric_limits<F>::quiet_NaN();
