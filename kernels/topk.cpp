@@ -114,14 +114,18 @@ bool select(Heap best, std::int64_t K, const T* x, std::int64_t V) {
   for (std::int64_t k = 0; k < K; ++k) best.put(k, {order_of(static_cast<F>(x[k])), k});
   for (std::int64_t k = K / 2; k-- > 0;) best.sift_down(k, K, best.at(k));
   int bad = glance(x, K, F(0)).bad;
+  F threshold = static_cast<F>(x[best.index[0]]);
   for (std::int64_t begin = K; begin < V; begin += kSome) {
     const std::int64_t n = V - begin < kSome ? V - begin : kSome;
-    const Glance seen = glance(x + begin, n, static_cast<F>(x[best.index[0]]));
+    const Glance seen = glance(x + begin, n, threshold);
     bad |= seen.bad;
     if (seen.above == 0) continue;
-    for (std::int64_t v = begin; v < begin + n; ++v)
-      if (const std::int64_t order = order_of(static_cast<F>(x[v])); order > best.order[0])
-        best.sift_down(0, K, {order, v});
+    for (std::int64_t v = begin; v < begin + n; ++v) {
+      const F z = static_cast<F>(x[v]);
+      if (!(z > threshold)) continue;
+      best.sift_down(0, K, {order_of(z), v});
+      threshold = static_cast<F>(x[best.index[0]]);
+    }
   }
   best.sort(K);
   return bad == 0;
