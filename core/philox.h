@@ -31,7 +31,16 @@ LIMBECK_HD Philox4 philox4x32(Philox4 counter, std::uint64_t key) {
 }
 
 /// What a random number is for: streams of different purposes never meet.
-enum class RngPurpose : std::uint32_t { init, shuffle, dropout, augment, data };
+enum class RngPurpose : std::uint32_t {
+  init,
+  shuffle,
+  dropout,
+  augment,
+  data,
+  rademacher,       // kernels/rademacher.h
+  srht,             // kernels/srht.h
+  random_features,  // kernels/dense_projection.h
+};
 
 /// Names one random stream; element i of it is a pure function of these fields and i.
 struct RngStream {
