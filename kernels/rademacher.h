@@ -24,13 +24,13 @@ LIMBECK_HD Philox4 rademacher_block(const RademacherMatrix& matrix, std::uint32_
 
 /// Columns 32 word .. 32 word + 31 of row k.
 LIMBECK_HD std::uint32_t rademacher_word(const RademacherMatrix& matrix, std::uint32_t k,
-                                         std::uint32_t word) {
+                                         std::uint64_t word) {
   return philox_word({matrix.seed, k, matrix.layer, RngPurpose::rademacher}, word);
 }
 
 /// Sign (k,d), 1 or -1; d < 2^39.
 LIMBECK_HD int rademacher_sign(const RademacherMatrix& matrix, std::uint32_t k, std::uint64_t d) {
-  const std::uint32_t word = rademacher_word(matrix, k, static_cast<std::uint32_t>(d / 32));
+  const std::uint32_t word = rademacher_word(matrix, k, d / 32);
   return (word >> (d % 32) & 1u) != 0 ? -1 : 1;
 }
 
