@@ -48,11 +48,6 @@ constexpr Index kDepth = 256;
 constexpr Index kQuads = kDepth / 4;
 constexpr Index kRowTile = 4;
 
-struct Scratch {
-  Tensor index = Tensor::empty({kQuads, kCols}, DType::i32);
-  std::uint32_t* indices() { return reinterpret_cast<std::uint32_t*>(index.data<std::int32_t>()); }
-};
-
 // index[quad][j]: the signs of columns (of Phi) d0 + 4 quad .. + 3 in row k0 + j.
 template <int kWidth>
 [[gnu::always_inline]] inline void index_rows(std::uint32_t* index, const RademacherMatrix& matrix,
@@ -124,9 +119,9 @@ void sign_product(Tensor& out, const Tensor& in, const RademacherMatrix& matrix,
     const Index j0 = task % col_blocks * kCols, cols = std::min(kCols, C - j0);
     Tensor sums = Tensor::zeros({kRows, kCols}, dtype_of<F>());
     Tensor room = Tensor::empty({kRowTile, kQuads, kQuadSums}, dtype_of<F>());
-    Scratch scratch;
+    Tensor numbers = Tensor::empty({kQuads, kCols}, DType::i32);
     F *acc = sums.data<F>(), *tables = room.data<F>();
-    std::uint32_t* index = scratch.indices();
+    std::uint32_t* index = static_cast<std::uint32_t*>(numbers.raw());
     simd([&](auto lanes) {
       constexpr int kWidth = lanes.value;
       for (Index d = 0; d < D; d += kDepth) {

@@ -21,19 +21,27 @@ inline constexpr int kQuadSign[4][kQuadSums] = {
     {1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1},
     {1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1}};
 
-/// table[quad][s] for the quads of n elements of x, zeros appended. Products by 1 and -1 are exact.
+/// The sums of elements v. Products by 1 and -1 are exact.
+template <class F>
+[[gnu::always_inline]] inline void make_table(F* table, const F (&v)[4]) {
+#pragma omp simd
+  for (int s = 0; s < kQuadSums; ++s)
+    table[s] = (v[0] * static_cast<F>(kQuadSign[0][s]) + v[1] * static_cast<F>(kQuadSign[1][s])) +
+               (v[2] * static_cast<F>(kQuadSign[2][s]) + v[3] * static_cast<F>(kQuadSign[3][s]));
+}
+
+/// table[quad][s] for the quads of n elements of x, zeros appended.
 template <class F, class T>
 [[gnu::always_inline]] inline void make_tables(F* table, const T* x, std::int64_t n) {
-  F sign[4][kQuadSums];
-  for (int i = 0; i < 4; ++i)
-    for (int s = 0; s < kQuadSums; ++s) sign[i][s] = static_cast<F>(kQuadSign[i][s]);
-  for (std::int64_t d = 0; d < n; d += 4, table += kQuadSums) {
-    F v[4];
-    for (int i = 0; i < 4; ++i) v[i] = d + i < n ? static_cast<F>(x[d + i]) : F(0);
-#pragma omp simd
-    for (int s = 0; s < kQuadSums; ++s)
-      table[s] = (v[0] * sign[0][s] + v[1] * sign[1][s]) + (v[2] * sign[2][s] + v[3] * sign[3][s]);
+  F v[4];
+  std::int64_t d = 0;
+  for (; d + 4 <= n; d += 4, table += kQuadSums) {
+    for (int i = 0; i < 4; ++i) v[i] = static_cast<F>(x[d + i]);
+    make_table(table, v);
   }
+  if (d == n) return;
+  for (int i = 0; i < 4; ++i) v[i] = d + i < n ? static_cast<F>(x[d + i]) : F(0);
+  make_table(table, v);
 }
 
 /// How the number of a sum is kept for lookups of kWidth lanes. Eight lanes hold the half of the
