@@ -122,7 +122,7 @@ void forward(Tensor& y, const Tensor& x, const SrhtPlan& plan) {
                           for (std::int64_t d = D; d < P; ++d) buffer[d] = 0;
                           hadamard<F, kWidth>(buffer, P);
                           for (std::int64_t k = 0; k < K; ++k)
-                            out[n * K + k] = static_cast<T>(buffer[rows[k]] * scale);
+                            out[n * K + k] = buffer[rows[k]] * scale;
                         }
                       });
                     });
@@ -147,7 +147,7 @@ void backward(Tensor& dx, const Tensor& dy, const SrhtPlan& plan) {
                           hadamard<F, kWidth>(buffer, P);
 #pragma omp simd
                           for (std::int64_t d = 0; d < D; ++d)
-                            out[n * D + d] = static_cast<T>(buffer[d] * signs[d] * scale);
+                            out[n * D + d] = buffer[d] * signs[d] * scale;
                         }
                       });
                     });
