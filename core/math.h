@@ -251,7 +251,7 @@ LIMBECK_HD float erf(float x) {
 }
 LIMBECK_HD double erf(double x) { return std::erf(x); }
 
-/// sin(2 pi u) and cos(2 pi u) within 2 ulp of the larger of the two, for u in [0,1).
+/// sin(2 pi u) and cos(2 pi u) within 2 ulp of the larger of the two, for |u| <= 1.
 LIMBECK_HD float sin_2pi(float u) {
   const detail::ReducedTurn t = detail::reduced_turn(u);
   const float y = (t.quarter & 1) != 0 ? t.cosine : t.sine;
