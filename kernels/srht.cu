@@ -57,7 +57,7 @@ LIMBECK_DEVICE void hadamard(float* shared, float (&v)[kRadix], int log_P) {
   gpu::sync_block();
   for (int done = 4; done < log_P; done += 4) {
     // The last group of four bits may begin below what is left to do.
-    const int low = done + 4 <= log_P || log_P < 12 ? done : log_P - 4;
+    const int low = done + 4 <= log_P ? done : log_P - 4;
     LIMBECK_UNROLL
     for (int i = 0; i < kRadix; ++i) v[i] = shared[place(element(low, i))];
     butterflies(v, done - low, log_P - low);
