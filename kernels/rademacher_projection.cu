@@ -3,8 +3,7 @@
 
 #include <cmath>
 
-#include <limbeck/kernels/gpu_types.cuh>
-#include <limbeck/kernels/warp.cuh>
+#include <limbeck/kernels/rademacher_mma.cuh>
 
 namespace limbeck::cuda {
 namespace {
@@ -14,16 +13,6 @@ constexpr int kChunk = 128;  // elements of a row whose tables are in shared mem
 constexpr int kQuads = kChunk / 4;
 constexpr int kQuadSums = 16;
 constexpr int kFewRows = 512;  // below, a block takes fewer rows so that there are more blocks
-
-template <class T>
-struct Args {
-  T* out;       // (N,C)
-  const T* in;  // (N,D)
-  std::int64_t N, D, C;
-  RademacherMatrix matrix;
-  float scale;
-  bool aligned;  // every row of `in` begins at a multiple of 16 bytes
-};
 
 /// The 16 signed sums of each quad of kRows rows, bit i of a sum's number meaning that element i is
 /// subtracted. A warp looks up one table at a time, so its lanes hit 16 different banks. The 4
@@ -47,7 +36,7 @@ struct Tables {
 
   /// Those of elements d0 .. d0 + kChunk - 1 of rows n0 .., zeros beyond the ends.
   template <class T>
-  LIMBECK_DEVICE static void fill(float* tables, const Args<T>& args, std::int64_t n0,
+  LIMBECK_DEVICE static void fill(float* tables, const gpu::SignProduct<T>& args, std::int64_t n0,
                                   std::int64_t d0) {
     constexpr int kLanes = gpu::kLanes<T>;
     constexpr int kPacks = kChunk / kLanes;
@@ -119,7 +108,7 @@ struct ColumnSigns {
 /// One block per kRows rows and blockDim.x columns, one thread per column. Reads x once per block,
 /// writes N*C; per element of out, D/4 lookups in shared memory and as many additions.
 template <class Signs, int kRows, class T>
-LIMBECK_KERNEL sign_product_kernel(Args<T> args) {
+LIMBECK_KERNEL sign_product_kernel(gpu::SignProduct<T> args) {
   LIMBECK_SHARED_ALIGNED(16, float, tables, [kQuads * Tables<kRows>::kQuadStride]);
   const std::int64_t n0 = std::int64_t{blockIdx.x} * kRows;
   const std::int64_t first = std::int64_t{blockIdx.y} * kMaxThreads;
@@ -149,15 +138,21 @@ LIMBECK_KERNEL sign_product_kernel(Args<T> args) {
     if (n0 + r < args.N) args.out[(n0 + r) * args.C + column] = T(acc[r] * args.scale);
 }
 
-template <class Signs>
+template <class Signs, template <class> class Fragments>
 void sign_product(const char* name, Tensor& out, const Tensor& in, const RademacherMatrix& matrix,
                   double scale) {
   const std::int64_t N = in.dim(0), D = in.dim(1), C = out.dim(1);
   if (N == 0) return;
   gpu::visit_gpu_floating(name, in.dtype(), [&]<class T>(TypeTag<T>) {
     const bool aligned = gpu::misalignment(in.raw()) == 0 && D % gpu::kLanes<T> == 0;
-    const Args<T> args{out.data<T>(), in.data<T>(), N, D, C, matrix, static_cast<float>(scale),
-                       aligned};
+    const gpu::SignProduct<T> args{
+        out.data<T>(), in.data<T>(), N, D, C, matrix, static_cast<float>(scale), aligned};
+    if constexpr (sizeof(T) == 2)
+      if (aligned && gpu::compute_capability() >= 80)
+        return gpu::launch(
+            {name, gpu::blocks_for(C, gpu::kMmaTile) * gpu::blocks_for(N, gpu::kMmaTile),
+             gpu::kMmaThreads},
+            gpu::sign_mma_kernel<Fragments<T>, T>, args);
     const unsigned threads =
         C < kMaxThreads ? gpu::blocks_for(C, gpu::kWarp) * gpu::kWarp : kMaxThreads;
     const unsigned columns = gpu::blocks_for(C, kMaxThreads);
@@ -173,13 +168,13 @@ void sign_product(const char* name, Tensor& out, const Tensor& in, const Rademac
 }  // namespace
 
 void rademacher_projection_forward(Tensor& y, const Tensor& x, const RademacherMatrix& matrix) {
-  sign_product<RowSigns>("rademacher_projection_forward", y, x, matrix,
-                         1 / std::sqrt(static_cast<double>(y.dim(1))));
+  sign_product<RowSigns, gpu::RowFragments>("rademacher_projection_forward", y, x, matrix,
+                                            1 / std::sqrt(static_cast<double>(y.dim(1))));
 }
 
 void rademacher_projection_backward(Tensor& dx, const Tensor& dy, const RademacherMatrix& matrix) {
-  sign_product<ColumnSigns>("rademacher_projection_backward", dx, dy, matrix,
-                            1 / std::sqrt(static_cast<double>(dy.dim(1))));
+  sign_product<ColumnSigns, gpu::ColumnFragments>("rademacher_projection_backward", dx, dy, matrix,
+                                                  1 / std::sqrt(static_cast<double>(dy.dim(1))));
 }
 
 }  // namespace limbeck::cuda

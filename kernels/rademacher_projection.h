@@ -14,7 +14,8 @@ namespace limbeck {
 ///
 /// The order of each sum is fixed: a chain over d = 0, 4, 8, ... from 0, each step adding
 /// (+-x_d +- x_d+1) + (+-x_d+2 +- x_d+3) with 0 for what is missing; then times 1/sqrt(K), rounded.
-/// So the bits are the same on the CPU and on the GPU.
+/// So the bits are the same on the CPU and on a GPU; except that 16-bit rows which begin at
+/// multiples of 16 bytes go through a GPU's tensor cores, which add up in f32 in their own order.
 void rademacher_projection_forward(Tensor& y, const Tensor& x, const RademacherMatrix& matrix);
 /// dx = dy Phi, dx (N,D), dy (N,K); the sums go over k in the same way; written; dx must not
 /// overlap dy.
