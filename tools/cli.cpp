@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <limbeck/tools/bench/bench_command.h>
 #include <limbeck/tools/inspect.h>
 #include <limbeck/tools/version.h>
 
@@ -15,6 +16,7 @@ namespace {
 struct Request {
   RunArguments run;
   InspectArguments inspect;
+  BenchArguments bench;
   std::string path;
   std::function<bool()> action;  ///< false: exit code 1 without an exception
 };
@@ -91,6 +93,22 @@ void add_inspections(CLI::App& app, Request& request, const Console& console) {
       [&] { request.action = [&] { return info_command(request.path, console.out), true; }; });
 }
 
+void add_bench(CLI::App& app, Request& request, const Console& console) {
+  CLI::App& sub = *app.add_subcommand("bench", "time the kernels against this machine's limits");
+  BenchArguments& bench = request.bench;
+  sub.add_option("stem", bench.stems, "benchmarks to run; all by default");
+  sub.add_option("--vs", bench.vs, "what an earlier run's --json wrote, to compare with");
+  sub.add_option("--json", bench.json, "file to write the results to");
+  sub.add_option("--device", bench.machine.device, "auto, cpu or cuda:<i>");
+  sub.add_option("--threads", bench.machine.threads, "CPU threads");
+  sub.add_option("--math", bench.machine.math, "exact or fast");
+  sub.add_option("--seconds", bench.settings.seconds, "time spent on each line");
+  sub.add_flag("--warm", bench.settings.warm, "the same tensors at every call, out of the caches");
+  sub.add_flag("--no-ceilings", bench.no_ceilings, "do not measure the machine's limits");
+  sub.add_flag("--list", bench.list, "only name the benchmarks");
+  sub.callback([&] { request.action = [&] { return bench_command(bench, console.out), true; }; });
+}
+
 void define(CLI::App& app, Request& request, const Console& console) {
   app.set_version_flag("--version", "limbeck " + version() + ", commit " + commit());
   app.require_subcommand(0, 1);
@@ -98,6 +116,7 @@ void define(CLI::App& app, Request& request, const Console& console) {
   add_run(app, request, console, "distill", "train students from a teacher", distill_command);
   add_reproduce(app, request, console);
   add_inspections(app, request, console);
+  add_bench(app, request, console);
 }
 
 /// An error as one line.

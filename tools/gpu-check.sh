@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What only a real GPU can show: runs all tests on it, the kernels' tests under compute-sanitizer
 # where it is installed, a distillation that must come out the same twice, and the benchmarks.
-# Writes one table, <out>/<gpu>-<date>.md, and fails when a check failed.
+# Writes one table, <out>/<gpu>-<date>.md, with the benchmarks' figures in a .json beside it for
+# limbeck bench --vs, and fails when a check failed.
 #
 #   tools/gpu-check.sh [--binaries <folder>] [--commit <id>] [--out <folder>]
 #     --binaries   a build made elsewhere, with what it links against in its lib/; default: builds
@@ -127,7 +128,7 @@ else
   under=()
 fi
 check "distillation, twice the same bits" distil_twice
-check "benchmarks" "$binaries/limbeck_bench" --device cuda:0
+check "benchmarks" "$binaries/limbeck" bench --device cuda:0 --json "${table%.md}.json"
 if [[ ${rows[-1]} == *passed* ]]; then cp "$work/log" "$work/benchmarks"; fi
 write_table
 

@@ -1,125 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/tools/bench/bench.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
-#include <iomanip>
-#include <sstream>
+#include <optional>
 
-#include <limbeck/core/error.h>
-#include <limbeck/core/parallel.h>
-#include <limbeck/core/philox.h>
-#include <limbeck/core/simd.h>
+#include <limbeck/core/graph.h>
+#include <limbeck/core/pool.h>
+#include <limbeck/tools/bench/bench_table.h>
+#include <limbeck/tools/bench/best_seconds.h>
+#include <limbeck/tools/bench/build_kind.h>
+#include <limbeck/tools/bench/random_tensor.h>
+#include <limbeck/tools/bench/stream.h>
 
 namespace limbeck {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+/// Times samples until `seconds` have passed, at least 7 and at most 1000, and sorts them.
+template <class Sample>
+std::vector<double> collect(double seconds, Sample&& sample) {
+  std::vector<double> times;
+  const double start = seconds_now();
+  while (times.size() < 7 || (seconds_now() - start < seconds && times.size() < 1000))
+    times.push_back(sample());
+  std::sort(times.begin(), times.end());
+  return times;
 }
 
-std::string rounded(double value, int digits) {
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(digits) << value;
-  return text.str();
+double median(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
+
+/// Most bytes in use since `before`, beyond what was in use then.
+std::int64_t extra(Device device, const PoolStats& before) {
+  return static_cast<std::int64_t>(pool_stats(device).peak - before.in_use);
 }
 
-constexpr std::uint64_t kSeed = 20240229;
-
-/// Element i of the draw-th random tensor.
-float uniform(std::uint32_t draw, std::int64_t i) {
-  const RngStream stream{kSeed, 0, draw, RngPurpose::data};
-  return uniform_from_word(philox_word(stream, static_cast<std::uint64_t>(i)));
+/// Median time of one call within a graph of many; 0 when a call cannot be captured.
+double graph_seconds(Device device, std::int64_t calls, double seconds,
+                     const std::function<void()>& call) {
+  std::optional<Graph> graph;
+  try {
+    graph.emplace(device, [&] {
+      for (std::int64_t i = 0; i < calls; ++i) call();
+    });
+  } catch (const CudaError&) {
+    return 0;
+  }
+  const auto sample = [&] {
+    const double start = seconds_now();
+    graph->launch();
+    synchronize(device);
+    return (seconds_now() - start) / static_cast<double>(calls);
+  };
+  sample();
+  return median(collect(seconds, sample));
 }
 
 }  // namespace
 
-Bench::Bench(Device device, const Ceilings& ceilings, double seconds, std::ostream& out)
-    : device_(device), ceilings_(ceilings), seconds_(seconds), out_(out) {
-#ifndef NDEBUG
-  out_ << "warning: this is a debug build; its times mean nothing\n";
-#endif
-  out_ << device_name(device_);
-  if (!device_.is_cuda()) out_ << ", " << num_threads() << " threads, " << cpu_isa_name(cpu_isa());
-  if (ceilings_.bytes_per_second > 0)
-    out_ << ", bandwidth " << rounded(ceilings_.bytes_per_second / 1e9, 1) << " GB/s";
-  if (ceilings_.flops_per_second > 0)
-    out_ << ", fma " << rounded(ceilings_.flops_per_second / 1e9, 0) << " GFLOP/s";
-  out_ << std::endl;
+Bench::Bench(Device device, const Ceilings& ceilings, const BenchSettings& settings,
+             std::ostream& out)
+    : device_(device), ceilings_(ceilings), settings_(settings), out_(out) {
+  out_ << describe_run(device_, ceilings_) << table_header() << std::flush;
 }
 
 Tensor Bench::random(const Shape& shape, double scale, DType dtype) {
-  Tensor values = Tensor::empty(shape);
-  const std::uint32_t draw = draws_++;
-  float* v = values.data<float>();
-  parallel_ranges(values.numel(), 1 << 14, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      v[i] = static_cast<float>(scale) * (2 * uniform(draw, i) - 1);
-  });
-  return values.to(dtype).to(device_);
+  const Tensor values = random_tensor(shape, scale, dtype, device_, draws_++);
+  if (watching_) watched_.push_back(values);
+  return values;
 }
 
 Tensor Bench::random_index(const Shape& shape, std::int64_t below) {
-  Tensor values = Tensor::empty(shape, DType::i32);
-  const std::uint32_t draw = draws_++;
-  for (std::int64_t i = 0; i < values.numel(); ++i)
-    values.data<std::int32_t>()[i] =
-        static_cast<std::int32_t>(uniform(draw, i) * static_cast<float>(below));
-  return values.to(device_);
+  return random_index_tensor(shape, below, device_, draws_++);
 }
 
 std::int64_t Bench::slot_count(const Work& work) const {
+  if (settings_.warm || work.bytes == 0) return 1;
+  const double caches = std::max(cache_bytes(device_, 2), cache_bytes(device_, 3));
   const double most = 256;  // tiny calls may stay in the caches, as they do in training
-  const double wanted = work.bytes > 0 ? 2 * cache_bytes(device_) / work.bytes : 1;
-  return static_cast<std::int64_t>(std::clamp(std::ceil(wanted), 1.0, most));
+  return static_cast<std::int64_t>(std::clamp(std::ceil(2 * caches / work.bytes), 1.0, most));
 }
 
 void Bench::measure(const std::string& name, const std::string& shape, const Work& work,
-                    const std::function<void()>& call) {
-  const std::size_t kFewest = 7, kMost = 1000;  // samples, whatever the time
+                    std::int64_t slots, const std::function<void()>& call) {
+  refuse_zeros(name, shape, "before the first call");
   // Seconds per call over `calls` queued one after another.
   const auto sample = [&](std::int64_t calls) {
-    const double start = now();
+    const double start = seconds_now();
     for (std::int64_t i = 0; i < calls; ++i) call();
     synchronize(device_);
-    return (now() - start) / static_cast<double>(calls);
+    return (seconds_now() - start) / static_cast<double>(calls);
   };
+  BenchResult result{.name = name, .shape = shape, .slots = slots, .work = work};
+  const PoolStats before = pool_stats(device_), host_before = pool_stats(Device::cpu());
+  pool_reset_peak(device_);
+  pool_reset_peak(Device::cpu());
   sample(2);  // warm-up
+  result.extra_bytes = extra(device_, before);
+  if (device_.is_cuda()) result.extra_host_bytes = extra(Device::cpu(), host_before);
   // So many calls that the clock, and a GPU's queue running empty, do not matter.
-  const double shortest = device_.is_cuda() ? 2e-3 : 1e-4;
-  const auto calls = static_cast<std::int64_t>(std::max(1.0, std::ceil(shortest / sample(1))));
+  const double shortest = device_.is_cuda() ? 2e-3 : 1e-4, once = sample(1);
+  const auto calls = static_cast<std::int64_t>(std::max(1.0, std::ceil(shortest / once)));
 
-  std::vector<double> seconds;
-  const double start = now();
-  while (seconds.size() < kFewest || (now() - start < seconds_ && seconds.size() < kMost))
-    seconds.push_back(sample(calls));
-  std::sort(seconds.begin(), seconds.end());
-  results_.push_back({name, shape, seconds[seconds.size() / 2], seconds[0],
-                      static_cast<std::int64_t>(seconds.size()), work});
-  print(results_.back());
+  const std::vector<double> times = collect(settings_.seconds, [&] { return sample(calls); });
+  result.median = median(times);
+  result.min = times[0];
+  result.samples = static_cast<std::int64_t>(times.size());
+  if (device_.is_cuda() && result.median < 1e-4)
+    result.graph = graph_seconds(device_, calls, settings_.seconds, call);
+  refuse_zeros(name, shape, "after the last call");
+  result.roofline = roofline(work, work.bytes * static_cast<double>(slots), ceilings_);
+  results_.push_back(result);
+  out_ << table_line(result) << std::flush;
 }
 
-void Bench::print(const BenchResult& result) const {
-  std::ostringstream line;
-  line << std::left << std::setw(36) << result.name << std::setw(34) << result.shape << std::right
-       << std::setw(11) << rounded(result.median * 1e6, 1) << " us (min "
-       << rounded(result.min * 1e6, 1) << ", n=" << result.samples << ")";
-  if (result.work.bytes > 0)
-    line << "  " << rounded(result.work.bytes / result.median / 1e9, 1) << " GB/s";
-  if (result.work.flops > 0)
-    line << "  " << rounded(result.work.flops / result.median / 1e9, 1) << " GFLOP/s";
-  const std::string share = share_of_ceiling(result, ceilings_);
-  out_ << line.str() << (share.empty() ? "" : "  " + share) << std::endl;
+bool Bench::skips_large(const std::string& name, const std::string& shape, const Work& work) {
+  const double most = 4e6;  // bytes
+  if (!is_emulated(device_) || work.bytes <= most) return false;
+  skip(name, shape, "too much for an emulated GPU");
+  return true;
 }
 
-std::string share_of_ceiling(const BenchResult& result, const Ceilings& ceilings) {
-  const auto share = [&](double amount, double per_second) {
-    return per_second > 0 ? 100 * amount / per_second / result.median : 0.0;
-  };
-  const double bandwidth = share(result.work.bytes, ceilings.bytes_per_second);
-  const double fma = share(result.work.flops, ceilings.flops_per_second);
-  if (bandwidth == 0 && fma == 0) return "";
-  return fma > bandwidth ? rounded(fma, 0) + "% of fma" : rounded(bandwidth, 0) + "% of bandwidth";
+void Bench::skip(const std::string& name, const std::string& shape, const std::string& why) {
+  out_ << table_names(name, shape) << "  skipped: " << why << std::endl;
+}
+
+void Bench::skip_or_rethrow(const std::string& name, const std::string& shape,
+                            const CudaError& error) {
+  if (std::string(error.what()).find("out of memory") == std::string::npos) throw;
+  skip(name, shape, "does not fit in the GPU's memory");
+}
+
+void Bench::forget() {
+  watched_.clear();
+  watching_ = false;
+  pool_release_cache(device_);
+  pool_release_cache(Device::cpu());
+}
+
+void Bench::refuse_zeros(const std::string& name, const std::string& shape,
+                         const char* when) const {
+  for (const Tensor& x : watched_)
+    LIMBECK_CHECK(!starts_with_zeros_only(x), "bench: ", name, " ", shape, ": an input of shape ",
+                  x.shape(), " is all zeros ", when,
+                  "; expected random numbers, as zeros are computed too fast");
 }
 
 }  // namespace limbeck

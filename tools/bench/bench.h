@@ -2,39 +2,46 @@
 // Times calls and sets them against what the machine can do.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <new>
 #include <ostream>
 #include <string>
 #include <vector>
 
+#include <limbeck/core/error.h>
 #include <limbeck/core/tensor.h>
 #include <limbeck/tools/bench/ceilings.h>
 
 namespace limbeck {
-
-/// What one call must read, write and compute at least, from its contract; 0 is left out of the
-/// comparison.
-struct Work {
-  double bytes = 0;
-  double flops = 0;
-};
 
 struct BenchResult {
   std::string name;   ///< "kd_loss/forward_with_grad"
   std::string shape;  ///< "N=4096 V=1000 f32"
   double median = 0;  ///< seconds per call
   double min = 0;
+  double graph =
+      0;  ///< median of short calls on a GPU as nodes of a graph, without the host's part
   std::int64_t samples = 0;
-  Work work;
+  std::int64_t slots = 0;             ///< sets of tensors that were used in turn
+  std::int64_t extra_bytes = 0;       ///< most that the call took from the device's pool
+  std::int64_t extra_host_bytes = 0;  ///< on a GPU: from the CPU's pool
+  Work work{};
+  Roofline roofline{};
+
+  /// What part of the time the least possible time is; 0 when that is not known.
+  double share() const { return roofline.seconds / (graph > 0 ? graph : median); }
+};
+
+struct BenchSettings {
+  double seconds = 0.5;  ///< that each time() takes, about
+  bool warm = false;     ///< one set of tensors, which stays in the caches that it fits in
 };
 
 class Bench {
  public:
-  /// Each time() takes about `seconds`. Prints the machine and its ceilings to `out`, with a
-  /// warning when assertions are on.
-  Bench(Device device, const Ceilings& ceilings, double seconds, std::ostream& out);
+  /// Prints to `out` what is measured where, with a warning when this build's times mean nothing.
+  Bench(Device device, const Ceilings& ceilings, const BenchSettings& settings, std::ostream& out);
 
   Device device() const { return device_; }
   const Ceilings& ceilings() const { return ceilings_; }
@@ -42,16 +49,30 @@ class Bench {
 
   /// Times call(slot) on slots made by make(), and prints one line. The slots are used in turn and
   /// are so many that, when work.bytes says what a call touches, each finds its data outside the
-  /// caches. make's tensors should come from the functions below.
+  /// caches. make's inputs come from random() and random_index(); throws std::invalid_argument when
+  /// one of random()'s is nothing but zeros before or after, which are computed too fast. What does
+  /// not fit in memory, or would take the emulated GPU too long, is said to be skipped.
   template <class Make, class Call>
   void time(const std::string& name, const std::string& shape, const Work& work, Make&& make,
             Call&& call) {
-    std::vector<decltype(make())> slots;
-    for (std::int64_t i = slot_count(work); i > 0; --i) slots.push_back(make());
-    measure(name, shape, work, [&, next = std::size_t{0}]() mutable {
-      call(slots[next]);
-      next = (next + 1) % slots.size();
-    });
+    if (skips_large(name, shape, work)) return;
+    forget();
+    try {
+      std::vector<decltype(make())> slots;
+      watching_ = true;
+      slots.push_back(make());
+      watching_ = false;
+      const std::int64_t count = slot_count(work);
+      while (static_cast<std::int64_t>(slots.size()) < count) slots.push_back(make());
+      measure(name, shape, work, count, [&, next = std::size_t{0}]() mutable {
+        call(slots[next]);
+        next = (next + 1) % slots.size();
+      });
+    } catch (const std::bad_alloc&) {
+      skip(name, shape, "does not fit in memory");
+    } catch (const CudaError& error) {
+      skip_or_rethrow(name, shape, error);
+    }
   }
 
   /// Uniform in [-scale, scale), different at every call.
@@ -65,18 +86,21 @@ class Bench {
  private:
   std::int64_t slot_count(const Work& work) const;
   void measure(const std::string& name, const std::string& shape, const Work& work,
-               const std::function<void()>& call);
-  void print(const BenchResult& result) const;
+               std::int64_t slots, const std::function<void()>& call);
+  bool skips_large(const std::string& name, const std::string& shape, const Work& work);
+  void skip(const std::string& name, const std::string& shape, const std::string& why);
+  void skip_or_rethrow(const std::string& name, const std::string& shape, const CudaError& error);
+  void forget();  ///< what the last time() left
+  void refuse_zeros(const std::string& name, const std::string& shape, const char* when) const;
 
   Device device_;
   Ceilings ceilings_;
-  double seconds_;
+  BenchSettings settings_;
   std::ostream& out_;
   std::uint32_t draws_ = 0;
+  bool watching_ = false;
+  std::vector<Tensor> watched_;  // random()'s of the first slot
   std::vector<BenchResult> results_;
 };
-
-/// What limits a call at best, e.g. "81% of bandwidth"; empty when nothing was measured.
-std::string share_of_ceiling(const BenchResult& result, const Ceilings& ceilings);
 
 }  // namespace limbeck

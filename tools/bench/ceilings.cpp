@@ -1,54 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/tools/bench/ceilings.h>
 
-#include <unistd.h>
+#include <cmath>
+#include <iomanip>
+#include <sstream>
 
-#include <algorithm>
-#include <chrono>
-#include <limits>
-
+#include <limbeck/core/math.h>
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
 #include <limbeck/core/tensor.h>
+#include <limbeck/kernels/matmul.h>
+#include <limbeck/tools/bench/best_seconds.h>
+#include <limbeck/tools/bench/build_kind.h>
+#include <limbeck/tools/bench/random_tensor.h>
+#include <limbeck/tools/bench/stream.h>
 
 namespace limbeck {
 namespace {
 
-/// The shortest of ten runs.
-template <class Fn>
-double best_seconds(Fn&& fn) {
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < 10; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    fn();
-    best = std::min(
-        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  return best;
-}
-
-double stream_bytes_per_second() {
-  const std::int64_t n = std::int64_t{1} << 24;  // 64 MiB in each of three arrays
-  const Tensor a = Tensor::full({n}, 1), b = Tensor::full({n}, 2);
-  Tensor c = Tensor::zeros({n});
-  const float *x = a.data<float>(), *y = b.data<float>();
-  float* z = c.data<float>();
-  const double seconds = best_seconds([&] {
-    parallel_ranges(n, std::int64_t{1} << 16, [&](std::int64_t begin, std::int64_t end) {
-      simd([&](auto) {
-#pragma omp simd
-        for (std::int64_t i = begin; i < end; ++i) z[i] = x[i] + y[i];
-      });
+/// Runs body(i) on every thread at once; seconds of the best time.
+template <class Body>
+double seconds_on_all_threads(Body&& body) {
+  const int threads = num_threads();
+  std::vector<float> keep(static_cast<std::size_t>(threads));  // or nothing would be computed
+  return best_seconds([&] {
+    parallel_for(threads, [&](std::int64_t i) {
+      keep[static_cast<std::size_t>(i)] = body(static_cast<float>(i + 1));
     });
   });
-  return 12.0 * static_cast<double>(n) / seconds;
 }
 
 constexpr int kChains = 10;  // enough to hide the latency of 4 cycles on two units
 constexpr int kRounds = 1 << 20;
 
-/// kRounds fused multiply-adds on kChains vectors that stay in registers; returns what they add up
-/// to, so that they cannot be left out.
+/// kRounds fused multiply-adds on kChains vectors that stay in registers.
 float run_chains(float start) {
   float total = 0;
   simd([&](auto lanes) {
@@ -72,43 +57,114 @@ int vector_lanes() {
 }
 
 double fma_flops_per_second() {
-  const int threads = num_threads();
-  std::vector<float> keep(static_cast<std::size_t>(threads));
-  const double seconds = best_seconds([&] {
-    parallel_for(threads, [&](std::int64_t i) {
-      keep[static_cast<std::size_t>(i)] = run_chains(static_cast<float>(i + 1));
-    });
-  });
-  return 2.0 * kChains * kRounds * vector_lanes() * threads / seconds;
+  return 2.0 * kChains * kRounds * vector_lanes() * num_threads() /
+         seconds_on_all_threads(run_chains);
 }
 
-double copy_bytes_per_second(Device device) {
-  const std::int64_t bytes = std::int64_t{1} << 28;
-  const Tensor src = Tensor::zeros({bytes}, DType::u8, device);
-  Tensor dst = Tensor::zeros({bytes}, DType::u8, device);
-  synchronize(device);
+constexpr int kExps = 2048, kExpRounds = 1024;
+
+float run_exps(float start) {
+  float x[kExps], y[kExps];
+  for (int i = 0; i < kExps; ++i) x[i] = -start * static_cast<float>(i % 64) / 64;
+  for (int round = 0; round < kExpRounds; ++round) {
+    simd([&](auto) {
+#pragma omp simd
+      for (int i = 0; i < kExps; ++i) y[i] = math::exp(x[i]);
+    });
+    x[round] = -y[round];  // each round depends on the one before
+  }
+  return y[kExps - 1];
+}
+
+double exps_per_second() {
+  return 1.0 * kExps * kExpRounds * num_threads() / seconds_on_all_threads(run_exps);
+}
+
+double product_flops_per_second(DType dtype, Device device) {
+  const std::int64_t n = device.is_cuda() ? 8192 : 768;
+  const Tensor a = random_tensor({n, n}, 1, dtype, device, 0);
+  const Tensor b = random_tensor({n, n}, 1, dtype, device, 1);
+  Tensor c = Tensor::zeros({n, n}, dtype, device);
   const double seconds = best_seconds([&] {
-    dst.copy_from(src);
+    matmul(c, a, Trans::no, b, Trans::no);
     synchronize(device);
   });
-  return 2.0 * static_cast<double>(bytes) / seconds;
+  return 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n) / seconds;
+}
+
+/// From what fits in one core's first cache to four times what fits in the last.
+std::vector<StreamPoint> stream_points(Device device) {
+  const double last = device.is_cuda() ? 1e9 : std::max(4 * cache_bytes(device, 3), 64e6);
+  std::vector<StreamPoint> points;
+  for (double bytes = device.is_cuda() ? 0x1p20 : 0x1p16; bytes < 2 * last; bytes *= 2)
+    points.push_back({bytes, measure_stream(device, bytes)});
+  // Less data is never slower: what says otherwise was disturbed.
+  for (std::size_t i = points.size() - 1; i > 0; --i)
+    points[i - 1].bytes_per_second =
+        std::max(points[i - 1].bytes_per_second, points[i].bytes_per_second);
+  return points;
 }
 
 }  // namespace
 
-Ceilings measure_ceilings(Device device) {
-  if (device.is_cuda()) return {copy_bytes_per_second(device), 0};
-  return {stream_bytes_per_second(), fma_flops_per_second()};
+double Ceilings::stream_at(double working_set) const {
+  if (stream.empty()) return 0;
+  if (working_set <= stream.front().working_set) return stream.front().bytes_per_second;
+  for (std::size_t i = 1; i < stream.size(); ++i) {
+    const StreamPoint &below = stream[i - 1], &above = stream[i];
+    if (working_set > above.working_set) continue;
+    const double part =
+        std::log(working_set / below.working_set) / std::log(above.working_set / below.working_set);
+    return below.bytes_per_second + part * (above.bytes_per_second - below.bytes_per_second);
+  }
+  return stream.back().bytes_per_second;
 }
 
-double cache_bytes(Device device) {
-  const double gpu = 64e6, unknown = 32e6;  // the largest L2 of a GPU; a usual L3
-  if (device.is_cuda()) return gpu;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-  const long l3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  if (l3 > 0) return static_cast<double>(l3);
-#endif
-  return unknown;
+Ceilings measure_ceilings(Device device) {
+  if (is_emulated(device)) return {};
+  Ceilings ceilings{.stream = stream_points(device), .copy = measure_copy(device)};
+  ceilings.product_f32 = product_flops_per_second(DType::f32, device);
+  ceilings.product_bf16 = product_flops_per_second(DType::bf16, device);
+  if (device.is_cuda()) return ceilings;
+  ceilings.fma = fma_flops_per_second();
+  ceilings.exp = exps_per_second();
+  return ceilings;
+}
+
+Roofline roofline(const Work& work, double working_set, const Ceilings& ceilings) {
+  Roofline result;
+  const auto consider = [&](double amount, double per_second, const char* limit) {
+    if (per_second > 0 && amount / per_second > result.seconds)
+      result = {amount / per_second, limit};
+  };
+  const double product = work.product == DType::f32 ? ceilings.product_f32 : ceilings.product_bf16;
+  consider(work.bytes, ceilings.stream_at(working_set), "bandwidth");
+  consider(work.flops, std::max(product, ceilings.fma), "product");
+  consider(work.exps, ceilings.exp, "exp");
+  return result;
+}
+
+std::string describe(const Ceilings& ceilings, Device device) {
+  std::ostringstream text;
+  text << std::fixed;
+  const auto line = [&](const char* what, double rate, const char* unit, int digits) {
+    if (rate > 0)
+      text << "  " << std::left << std::setw(34) << what << std::right << std::setw(9)
+           << std::setprecision(digits) << rate / 1e9 << " " << unit << "\n";
+  };
+  if (!ceilings.stream.empty()) {
+    for (const int level : {2, 3})
+      if (const double half = cache_bytes(device, level) / 2; half > 0)
+        line(level == 2 ? "c = a + b in the L2 cache" : "c = a + b in the L3 cache",
+             ceilings.stream_at(half), "GB/s", 1);
+    line("c = a + b in memory", ceilings.stream.back().bytes_per_second, "GB/s", 1);
+  }
+  line("copy in memory", ceilings.copy, "GB/s", 1);
+  line("matrix product, f32", ceilings.product_f32, "GFLOP/s", 0);
+  line("matrix product, bf16", ceilings.product_bf16, "GFLOP/s", 0);
+  line("multiply-adds in registers, f32", ceilings.fma, "GFLOP/s", 0);
+  line("exponentials", ceilings.exp, "G/s", 2);
+  return text.str();
 }
 
 }  // namespace limbeck

@@ -26,7 +26,8 @@ void bench_product(Bench& bench, const Case& c, DType dtype) {
   };
   const double elements = static_cast<double>(a.numel() + b.numel() + c.M * c.N);
   const Work work{.bytes = static_cast<double>(dtype_size(dtype)) * elements,
-                  .flops = 2 * static_cast<double>(c.M * c.N * c.K)};
+                  .flops = 2 * static_cast<double>(c.M * c.N * c.K),
+                  .product = dtype};
   const std::string kind = detail::concat("matmul/", c.trans_a == Trans::yes ? 't' : 'n',
                                           c.trans_b == Trans::yes ? 't' : 'n');
   bench.time(kind, detail::concat("M=", c.M, " N=", c.N, " K=", c.K, " ", dtype), work, make,

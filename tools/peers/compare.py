@@ -29,11 +29,11 @@ def run(command):
         return status, out.read(), wall, usage.ru_maxrss / 1024
 
 
-def limbeck_times(bench, threads, seconds, math, teacher):
+def limbeck_times(program, threads, seconds, math, teacher):
     with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
-        status, _, _, peak = run([bench, "kd_step", "--device", "cpu", "--threads", str(threads),
-                                  "--math", math, "--seconds", str(seconds), "--no-ceilings",
-                                  "--json", file.name])
+        status, _, _, peak = run([program, "bench", "kd_step", "--device", "cpu", "--threads",
+                                  str(threads), "--math", math, "--seconds", str(seconds),
+                                  "--no-ceilings", "--json", file.name])
         if status:
             return None
         results = json.load(file)["results"]
@@ -52,23 +52,23 @@ def torch_times(threads, seconds, *flags):
     return {r["batch"]: (r["median_ms"], r["min_ms"]) for r in results}, peak
 
 
-def programs(bench):
+def programs(program):
     return {
-        "limbeck exact": lambda t, s: limbeck_times(bench, t, s, "exact", "f32"),
-        "limbeck fast": lambda t, s: limbeck_times(bench, t, s, "fast", "f32"),
-        "limbeck fast, bf16 teacher": lambda t, s: limbeck_times(bench, t, s, "fast", "bf16"),
+        "limbeck exact": lambda t, s: limbeck_times(program, t, s, "exact", "f32"),
+        "limbeck fast": lambda t, s: limbeck_times(program, t, s, "fast", "f32"),
+        "limbeck fast, bf16 teacher": lambda t, s: limbeck_times(program, t, s, "fast", "bf16"),
         "torch eager": lambda t, s: torch_times(t, s),
         "torch compile": lambda t, s: torch_times(t, s, "--compile"),
         "torch eager, bf16 teacher": lambda t, s: torch_times(t, s, "--teacher", "bf16"),
     }
 
 
-def collect(bench, threads, passes, seconds):
+def collect(program, threads, passes, seconds):
     """{program: {batch: [(median, least) ms of each pass]}} and {program: peak MiB}; a program that
     fails is left out."""
     times, peaks = {}, {}
     for _ in range(passes):
-        for name, measure in programs(bench).items():
+        for name, measure in programs(program).items():
             result = measure(threads, seconds)
             if result is None:
                 print(f"{name}, {threads} threads: does not run here", file=sys.stderr)
@@ -132,7 +132,6 @@ def cpu_name():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bench", required=True, help="the limbeck_bench program")
     parser.add_argument("--program", required=True, help="the limbeck program")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--passes", type=int, default=5)
@@ -144,7 +143,7 @@ def main():
         f"batch {b}, ms | least | speed" for b in BATCHES) + " | peak MiB |")
     print("|---|---|" + "---|" * (3 * len(BATCHES) + 1))
     for threads in args.threads:
-        print_steps(*collect(args.bench, threads, args.passes, args.seconds), threads)
+        print_steps(*collect(args.program, threads, args.passes, args.seconds), threads)
     print("\nms is the median over the passes of each pass's median, least the shortest step of all; "
           "speed is the time\nof torch's f32 step (the faster of eager and compile in the same "
           "pass) over the program's, the median\nover the passes.")

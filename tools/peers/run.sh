@@ -16,5 +16,4 @@ if ! "$python" -c 'import torch' 2>/dev/null; then
 fi
 tools/setup.sh
 limbeck_build build/peers -DCMAKE_BUILD_TYPE=Release -DLIMBECK_GPU=off -DLIMBECK_BUILD_TESTS=OFF
-exec "$python" -W ignore tools/peers/compare.py --bench build/peers/limbeck_bench \
-  --program build/peers/limbeck "$@"
+exec "$python" -W ignore tools/peers/compare.py --program build/peers/limbeck "$@"
