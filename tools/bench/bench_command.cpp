@@ -32,6 +32,17 @@ std::vector<BenchEntry> chosen(const std::vector<std::string>& stems) {
   return entries;
 }
 
+/// Those of the benchmarks that are run; a result is named <stem> or <stem>/<what>.
+std::vector<BenchResult> results_of(const std::vector<BenchEntry>& entries,
+                                    std::vector<BenchResult> results) {
+  std::erase_if(results, [&](const BenchResult& r) {
+    return std::none_of(entries.begin(), entries.end(), [&](const BenchEntry& e) {
+      return r.name.substr(0, r.name.find('/')) == e.name;
+    });
+  });
+  return results;
+}
+
 void write_json(const json& report, const std::string& path) {
   std::ofstream file(path);
   file << report.dump(2) << std::endl;
@@ -50,7 +61,7 @@ void bench_command(const BenchArguments& arguments, std::ostream& out) {
   std::vector<BenchResult> old_results;
   if (!arguments.vs.empty()) {
     baseline = read_json_file(arguments.vs);
-    old_results = read_bench_results(baseline, arguments.vs);
+    old_results = results_of(entries, read_bench_results(baseline, arguments.vs));
   }
   const Device device = use_machine(arguments.machine);
   const Ceilings ceilings = arguments.no_ceilings ? Ceilings{} : measure_ceilings(device);
