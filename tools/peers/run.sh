@@ -1,11 +1,26 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Times one distillation step against PyTorch in the same run. PyTorch goes into a virtual
-# environment of its own (.venv-peers, or $LIMBECK_PEERS); neither build nor tests need it.
-# Arguments go to compare.py: --threads 1 2 --passes 5 --seconds 1
+# Times limbeck against PyTorch in the same run. PyTorch goes into a virtual environment of its own
+# (.venv-peers, or $LIMBECK_PEERS); neither build nor tests need it. Where Liger-Kernel is installed
+# there too, it takes part on a GPU.
+#
+#   tools/peers/run.sh [options]            one distillation step; compare.py's options:
+#                                           --threads 1 2 --passes 5 --seconds 1
+#   tools/peers/run.sh kernels [stem...] [options]    kernels; kernels.py's options:
+#                                           --device cuda --threads 1 2 --passes 3 --seconds 0.5
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source tools/build.sh
+
+script=compare
+if [[ ${1:-} == kernels ]]; then
+  script=kernels
+  shift
+fi
+folder=build/peers gpu=off
+if [[ " $* " == *" cuda "* ]]; then
+  folder=build/peers-cuda gpu=cuda
+fi
 
 venv=${LIMBECK_PEERS:-.venv-peers}
 python=$venv/bin/python
@@ -15,5 +30,5 @@ if ! "$python" -c 'import torch' 2>/dev/null; then
   "$python" -m pip install -q --disable-pip-version-check torch
 fi
 tools/setup.sh
-limbeck_build build/peers -DCMAKE_BUILD_TYPE=Release -DLIMBECK_GPU=off -DLIMBECK_BUILD_TESTS=OFF
-exec "$python" -W ignore tools/peers/compare.py --program build/peers/limbeck "$@"
+limbeck_build "$folder" -DCMAKE_BUILD_TYPE=Release -DLIMBECK_GPU=$gpu -DLIMBECK_BUILD_TESTS=OFF
+exec "$python" -W ignore "tools/peers/$script.py" --program "$folder/limbeck" "$@"
