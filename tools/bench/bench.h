@@ -46,12 +46,14 @@ class Bench {
   Device device() const { return device_; }
   const Ceilings& ceilings() const { return ceilings_; }
   const std::vector<BenchResult>& results() const { return results_; }
+  int refused() const { return refused_; }  ///< calls, for their zeros
 
   /// Times call(slot) on slots made by make(), and prints one line. The slots are used in turn and
   /// are so many that, when work.bytes says what a call touches, each finds its data outside the
-  /// caches. make's inputs come from random() and random_index(); throws std::invalid_argument when
-  /// one of random()'s is nothing but zeros before or after, which are computed too fast. What does
-  /// not fit in memory, or would take the emulated GPU too long, is said to be skipped.
+  /// caches. make's inputs come from random() and random_index(); a call for which one of
+  /// random()'s is nothing but zeros before or after is refused, as zeros are computed too fast.
+  /// What does not fit in memory, or would take the emulated GPU too long, is skipped. The line
+  /// says so.
   template <class Make, class Call>
   void time(const std::string& name, const std::string& shape, const Work& work, Make&& make,
             Call&& call) {
@@ -91,7 +93,7 @@ class Bench {
   void skip(const std::string& name, const std::string& shape, const std::string& why);
   void skip_or_rethrow(const std::string& name, const std::string& shape, const CudaError& error);
   void forget();  ///< what the last time() left
-  void refuse_zeros(const std::string& name, const std::string& shape, const char* when) const;
+  bool refuses_zeros(const std::string& name, const std::string& shape, const char* when);
 
   Device device_;
   Ceilings ceilings_;
@@ -101,6 +103,7 @@ class Bench {
   bool watching_ = false;
   std::vector<Tensor> watched_;  // random()'s of the first slot
   std::vector<BenchResult> results_;
+  int refused_ = 0;
 };
 
 }  // namespace limbeck

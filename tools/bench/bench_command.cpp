@@ -78,6 +78,9 @@ void bench_command(const BenchArguments& arguments, std::ostream& out) {
     out << "\n"
         << machine_differences(baseline, write_bench(bench, arguments.settings))
         << compare_table(old_results, bench.results());
+  if (bench.refused() > 0)
+    throw std::runtime_error(
+        detail::concat("bench: skipped ", bench.refused(), " lines whose inputs are all zeros"));
 }
 
 }  // namespace limbeck

@@ -22,7 +22,8 @@ struct BenchArguments {
 };
 
 /// Measures this machine's ceilings, then runs the benchmarks named. Throws std::invalid_argument
-/// for a name there is none of, before anything is measured.
+/// for a name there is none of, before anything is measured, and std::runtime_error at the end when
+/// a call was refused.
 void bench_command(const BenchArguments& arguments, std::ostream& out);
 
 }  // namespace limbeck

@@ -29,9 +29,9 @@ struct StreamPoint {
 /// 0 and empty stand for not measured.
 struct Ceilings {
   std::vector<StreamPoint> stream{};  ///< by working set, rising; rates fall
-  double copy = 0;                  ///< bytes per second read and written, outside the caches
-  double fma = 0;                   ///< CPU: f32 FLOP/s of fused multiply-adds in registers
-  double product_f32 = 0;           ///< FLOP/s of matmul on random data
+  double copy = 0;                    ///< bytes per second read and written, outside the caches
+  double fma = 0;                     ///< CPU: f32 FLOP/s of fused multiply-adds in registers
+  double product_f32 = 0;             ///< FLOP/s of matmul on random data
   double product_bf16 = 0;
   double exp = 0;  ///< CPU: math::exp per second on data in the first cache
 
