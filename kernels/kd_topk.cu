@@ -10,7 +10,6 @@ namespace limbeck::cuda {
 namespace {
 
 // As on the CPU: see there for the numbers, and kd_topk_outcome.h.
-using kd_topk::Norms;
 using kd_topk::Outcome;
 
 /// A bit per class in the shared memory of a block, one row's.
@@ -132,16 +131,17 @@ struct Gradient {
 /// Writes the outcomes' gradients to shared memory and returns the row's KL.
 template <class Rows>
 LIMBECK_DEVICE float finish_outcomes(const Rows& rows, const Teacher& t, double inv_tau,
-                                     const Row& row, const Norms<float>& norms, const Gradient& g,
-                                     float* gradient) {
+                                     const Row& row, const Sums& sums, float raise,
+                                     const Gradient& g, float* gradient) {
   using Team = gpu::RowTeam<Rows>;
+  const float A = sums.y / sums.e, k = 1.0f / (sums.e + sums.y), log_sums = math::log1p(A) + raise;
   float kl[1] = {0};
-  for (int k = Team::thread(); k < row.outcomes; k += Team::kThreads) {
+  for (int i = Team::thread(); i < row.outcomes; i += Team::kThreads) {
     float z;
-    const auto o = outcome(rows, t, inv_tau, row, k, z);
-    const auto c = norms.terms(o.d, kd_topk::weights(o, norms.raise));
-    kl[0] += divergence::forward_kl_term(c);
-    gradient[k] = math::fma(g.kd, c.ps_minus_pt, g.ce * math::exp(z));
+    const auto o = outcome(rows, t, inv_tau, row, i, z);
+    const auto c = kd_topk::share(kd_topk::weights(o, raise), o.d, A, k, log_sums);
+    kl[0] += c.kl;
+    gradient[i] = math::fma(g.kd, c.ps_minus_pt, g.ce * math::exp(z));
   }
   rows.reduce(kl, gpu::Sum{});
   Team::sync();
@@ -207,8 +207,7 @@ LIMBECK_KERNEL kd_topk_kernel(float* row_loss, Args args, Teacher t, const std::
   const double mean = w.mean.value();
   const float grad_label = static_cast<float>(w.grad_ce * mean);
   const Gradient g{static_cast<float>(w.grad_kd * mean) + poison, grad_label / all_c, grad_label};
-  const Norms<float> norms(sums.e, sums.y, raise);
-  const float kl = finish_outcomes(rows, t, inv_tau, row, norms, g, scratch.gradient);
+  const float kl = finish_outcomes(rows, t, inv_tau, row, sums, raise, g, scratch.gradient);
   if (rows.leader()) {
     const float kd = w.loss_kd > 0 ? w.loss_kd * kl : 0.0f;
     const float ce = w.loss_ce > 0 ? w.loss_ce * (math::log(all_c) + (row.max - at_label)) : 0.0f;

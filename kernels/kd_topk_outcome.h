@@ -48,20 +48,17 @@ LIMBECK_HD F better_raise(F sum_e, F sum_y) {
   return ratio < F(0.125) ? math::log(ratio) : F(0);
 }
 
-/// Both probabilities of an outcome.
+/// An outcome's share of KL(teacher || student), and ps - pt; k = 1 / (sum e + sum y) and log_sums
+/// = log1p(A) + raise.
 template <class F>
-struct Norms {
-  F inv_e, A, k, log_sums, raise;
-  LIMBECK_HD Norms(F sum_e, F sum_y, F raised)
-      : inv_e(F(1) / sum_e),
-        A(sum_y / sum_e),
-        k(F(1) / (sum_e + sum_y)),
-        log_sums(math::log1p(sum_y / sum_e)),
-        raise(raised) {}
-  LIMBECK_HD divergence::ClassTerms<F> terms(F d, const Weights<F>& w) const {
-    const F u = divergence::bounded(d - raise - log_sums);
-    return {w.e * inv_e, k * (w.e + w.y), k * math::fma(A, w.e, -w.y), u};
-  }
+struct Share {
+  F kl, ps_minus_pt;
 };
+template <class F>
+LIMBECK_HD Share<F> share(const Weights<F>& w, F d, F A, F k, F log_sums) {
+  const F u = divergence::bounded(d - log_sums);
+  const F ps_minus_pt = k * math::fma(A, w.e, -w.y);
+  return {divergence::kl_term(k * (w.e + w.y), ps_minus_pt, u), ps_minus_pt};
+}
 
 }  // namespace limbeck::kd_topk

@@ -71,16 +71,21 @@ void solve(const Tile& tile, const Outcomes<F>& o, F (&kl)[kLanes]) {
     again |= raise[lane] != F(0);
   }
   if (again) sum_weights(tile, o, raise, sums);
+  F A[kLanes], k[kLanes], log_sums[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    A[lane] = sums.y[lane] / sums.e[lane];
+    k[lane] = F(1) / (sums.e[lane] + sums.y[lane]);
+    log_sums[lane] = math::log1p(A[lane]) + raise[lane];
+  }
   LaneSum<F> total;
   tile.for_each_block([&](std::int64_t begin, std::int64_t end) {
     F sum[kLanes] = {};
     for (std::int64_t i = begin; i < end; i += kLanes) {
 #pragma omp simd
       for (int lane = 0; lane < kLanes; ++lane) {
-        const Norms<F> norms(sums.e[lane], sums.y[lane], raise[lane]);
-        const divergence::ClassTerms<F> c =
-            norms.terms(o.d[i + lane], {o.e[i + lane], o.y[i + lane]});
-        sum[lane] += divergence::forward_kl_term(c);
+        const Share<F> c = share(Weights<F>{o.e[i + lane], o.y[i + lane]}, o.d[i + lane], A[lane],
+                                 k[lane], log_sums[lane]);
+        sum[lane] += c.kl;
         o.y[i + lane] = c.ps_minus_pt;
       }
     }
