@@ -40,6 +40,7 @@ enum class RngPurpose : std::uint32_t {
   rademacher,       // kernels/rademacher.h
   srht,             // kernels/srht.h
   random_features,  // kernels/dense_projection.h
+  count_sketch,     // kernels/count_sketch.h
 };
 
 /// Names one random stream; element i of it is a pure function of these fields and i.
