@@ -94,7 +94,7 @@ void count_sketch_backward(Tensor& dx, const Tensor& dy, const CountSketchPlan& 
     for_each_16_rows<F>(dx.dim(0), D, whole_strips(K),
                         [=](auto width, std::int64_t n, std::int64_t rows, F* code) {
                           load_lanes<width.value>(code, in + n * K, K, K, rows);
-                          gather_lanes<width.value>(out + n * D, code, D, rows, target);
+                          gather_lanes<width.value>(out + n * D, &code, &target, 1, D, rows, F(1));
                         });
   });
 }

@@ -23,7 +23,10 @@ LIMBECK_KERNEL count_sketch_forward_kernel(gpu::FourRows<T> y, gpu::FourRows<con
   for (int i = 0; i < kOwn; ++i)
     walk[i].bucket =
         static_cast<int>(blockIdx.y) * kGroup + i * kFourThreads + static_cast<int>(threadIdx.x);
-  gpu::sketch_four(walk, tile, x, tables, 1.0f);
+  gpu::for_each_stage(tile, x, [&](int begin, int end) {
+    LIMBECK_UNROLL
+    for (int i = 0; i < kOwn; ++i) walk[i].add(tables, tile, begin, end, 1.0f);
+  });
   LIMBECK_UNROLL
   for (int i = 0; i < kOwn; ++i) {
     LIMBECK_UNROLL
@@ -40,11 +43,9 @@ LIMBECK_KERNEL count_sketch_backward_kernel(gpu::FourRows<T> dx, gpu::FourRows<c
   gpu::load_four(code, dy, 0, tables.K);
   gpu::sync_block();
   gpu::store_four(dx, [&](int d) {
-    const int target = tables.target[d];
-    Four four = code[gpu::four_slot(target >> 1)];
-    LIMBECK_UNROLL
-    for (int r = 0; r < kFour; ++r) four.row[r] = target & 1 ? -four.row[r] : four.row[r];
-    return four;
+    Four sum = {};
+    gpu::add_from_bucket(sum, code, tables.target[d], 1.0f);
+    return sum;
   });
 }
 

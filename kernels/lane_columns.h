@@ -109,6 +109,19 @@ template <class F>
   }
 }
 
+/// x_d += scale s(d) code_h(d) for the columns of a strip.
+template <class F>
+[[gnu::always_inline]] inline void add_from_buckets(F* x, const F* code, const std::int32_t* target,
+                                                    std::int64_t columns, F scale) {
+  for (std::int64_t d = 0; d < columns; ++d) {
+    const F* bucket = code + (target[d] >> 1) * kLanes;
+    const F sign = target[d] & 1 ? -scale : scale;
+#pragma omp simd
+    for (int lane = 0; lane < kLanes; ++lane)
+      x[d * kLanes + lane] = math::fma(sign, bucket[lane], x[d * kLanes + lane]);
+  }
+}
+
 /// code (K columns) += scale times the count sketch of D columns of 16 rows at x, strip by strip.
 template <int kWidth, class F, class T>
 [[gnu::always_inline]] inline void sketch_lanes(F* code, const T* x, std::int64_t D,
@@ -122,19 +135,17 @@ template <int kWidth, class F, class T>
   }
 }
 
-/// x = the transpose of a sketch applied to code (K columns): D columns of 16 rows.
+/// x = the sum over the factors, in their order, of scale times the transpose of a sketch applied
+/// to code[j] (K columns): D columns of 16 rows.
 template <int kWidth, class F, class T>
-[[gnu::always_inline]] inline void gather_lanes(T* x, const F* code, std::int64_t D,
-                                                std::int64_t rows, const std::int32_t* target) {
-  F strip[kLanes * kStrip] = {};
+[[gnu::always_inline]] inline void gather_lanes(T* x, const F* const* code,
+                                                const std::int32_t* const* target, int factors,
+                                                std::int64_t D, std::int64_t rows, F scale) {
+  F strip[kLanes * kStrip];
   for (std::int64_t d = 0; d < D; d += kStrip) {
     const std::int64_t n = std::min(kStrip, D - d);
-    for (std::int64_t j = 0; j < n; ++j) {
-      const F* bucket = code + (target[d + j] >> 1) * kLanes;
-      const F sign = target[d + j] & 1 ? F(-1) : F(1);
-#pragma omp simd
-      for (int lane = 0; lane < kLanes; ++lane) strip[j * kLanes + lane] = sign * bucket[lane];
-    }
+    std::fill_n(strip, kLanes * kStrip, F(0));
+    for (int j = 0; j < factors; ++j) add_from_buckets(strip, code[j], target[j] + d, n, scale);
     store_lanes<kWidth>(x + d, strip, D, n, rows);
   }
 }

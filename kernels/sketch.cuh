@@ -137,19 +137,25 @@ struct BucketWalk {
 /// Columns staged at a time.
 inline constexpr int kStage = 2048;
 
-/// walk[i].sum += scale times bucket first + i * 256 + thread of the sketch of the block's rows of
-/// x, for kOwn buckets per thread. All threads call; `tile` has kStage places.
-template <int kOwn, class T>
-LIMBECK_DEVICE void sketch_four(BucketWalk (&walk)[kOwn], Four* tile, const FourRows<const T>& x,
-                                const SketchTables& tables, float scale) {
+/// Calls fn(begin, end) with columns [begin, end) of the block's rows of x in `tile`, which has
+/// kStage places, for all columns in their order. All threads call.
+template <class T, class Fn>
+LIMBECK_DEVICE void for_each_stage(Four* tile, const FourRows<const T>& x, Fn fn) {
   for (int begin = 0; begin < x.columns; begin += kStage) {
     const int end = begin + kStage < x.columns ? begin + kStage : x.columns;
     sync_block();  // the stage before has been read
     load_four(tile, x, begin, end);
     sync_block();
-    LIMBECK_UNROLL
-    for (int i = 0; i < kOwn; ++i) walk[i].add(tables, tile, begin, end, scale);
+    fn(begin, end);
   }
+}
+
+/// sum += scale s(d) code_h(d), for the column whose target is given.
+LIMBECK_DEVICE void add_from_bucket(Four& sum, const Four* code, int target, float scale) {
+  const Four four = code[four_slot(target >> 1)];
+  const float sign = target & 1 ? -scale : scale;
+  LIMBECK_UNROLL
+  for (int r = 0; r < kFour; ++r) sum.row[r] = math::fma(sign, four.row[r], sum.row[r]);
 }
 
 }  // namespace limbeck::gpu
