@@ -115,11 +115,13 @@ inline void expect_close(const std::vector<double>& actual, const std::vector<do
         << " within " << bound;
 }
 
-/// Small values of f16 are multiples of 2^-24, so rounding alone is off by half of that; where
-/// nothing is tolerated, nothing is.
+/// Small values of f16 are multiples of 2^-24, so rounding alone is off by half of that.
+inline double rounding_step(DType dtype) { return dtype == DType::f16 ? 0x1p-25 : 0; }
+
+/// With the dtype's rounding step, except where nothing is tolerated.
 inline void expect_close(const Tensor& actual, const std::vector<double>& expected,
                          double tolerance, const std::string& what = "") {
-  const double step = actual.dtype() == DType::f16 && tolerance > 0 ? 0x1p-25 : 0;
+  const double step = tolerance > 0 ? rounding_step(actual.dtype()) : 0;
   expect_close(to_doubles(actual), expected, tolerance, what, step);
 }
 

@@ -256,8 +256,9 @@ TEST_P(KdHeadTest, Rejections) {
         in.teacher_weight = make_like({5, Ht});
       },
       "head: teacher_weight has shape (5,40), student_weight (37,12); expected equally many");
-  refused([&](Inputs& in, Results&, O&) { in.teacher_hidden = in.teacher_hidden.to(DType::f16); },
-          "head: teacher_hidden is f16 on ");
+  const DType other = dtype() == DType::f16 ? DType::bf16 : DType::f16;
+  refused([&](Inputs& in, Results&, O&) { in.teacher_hidden = in.teacher_hidden.to(other); },
+          detail::concat("head: teacher_hidden is ", other, " on "));
   refused([&](Inputs&, Results& r, O&) { r.row_loss = make_like({5}).to(DType::f32); },
           "head: row_loss is f32(5)");
   refused([&](Inputs&, Results& r, O&) { r.dhidden = make_like({V, Hs}); }, "head: dhidden is ");
