@@ -21,8 +21,8 @@ namespace limbeck::gpu {
 
 inline constexpr unsigned kFullMask = 0xffffffffu;
 inline constexpr int kWarp = 32;
-/// What every device that has clusters can run as one.
-inline constexpr unsigned kMaxCluster = 8;
+/// Blocks that every device which has clusters can run as one, and that some can.
+inline constexpr unsigned kMaxPortableCluster = 8, kMaxCluster = 16;
 
 /// Where threads wait for bulk copies, in shared memory. It goes through phases: one is over when
 /// all arrivals have come and all bytes they said to expect have been copied.
@@ -56,7 +56,7 @@ inline void check_cluster(const char* kernel, unsigned cluster, unsigned grid) {
   if (cluster == 0 || cluster > kMaxCluster || grid % cluster != 0)
     throw CudaError(limbeck::detail::concat("kernel '", kernel, "': clusters of ", cluster,
                                             " blocks in a grid ", grid,
-                                            " wide; expected 1 to 8, a divisor of the width"));
+                                            " wide; expected 1 to 16, a divisor of the width"));
 }
 
 }  // namespace limbeck::gpu
@@ -74,9 +74,15 @@ inline void check_cluster(const char* kernel, unsigned cluster, unsigned grid) {
 #include <limbeck/core/dispatch.h>
 
 #define LIMBECK_KERNEL __global__ void
+/// A kernel whose blocks have at most so many threads, of which a processor should run so many
+/// blocks: that is how the registers are divided.
+#define LIMBECK_KERNEL_OF(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define LIMBECK_DEVICE __device__ __forceinline__
 /// Before a loop over an array that should live in registers.
 #define LIMBECK_UNROLL _Pragma("unroll")
+/// Before a loop of which `times` turns, a constant, become one; 1 keeps it a loop.
+#define LIMBECK_UNROLL_BY(times) LIMBECK_PRAGMA(unroll times)
+#define LIMBECK_PRAGMA(text) _Pragma(#text)
 /// A statically sized shared array: LIMBECK_SHARED(float, tile, [32][33]);
 #define LIMBECK_SHARED(type, name, extents) __shared__ type name extents
 #define LIMBECK_SHARED_ALIGNED(align, type, name, extents) \
@@ -108,27 +114,40 @@ inline int compute_capability() {
   return 10 * major + minor;
 }
 
-/// Internal: looks at the code the device would run: a kernel compiled for less than 9.0 knows no
-/// clusters.
-inline void check_knows_clusters(const Launch& config, const void* kernel) {
+/// Internal: what the code that the device would run was compiled for: 90 for 9.0.
+inline int compiled_for(const void* kernel) {
   cudaFuncAttributes code{};
   LIMBECK_CUDA_CHECK(cudaFuncGetAttributes(&code, kernel));
-  if (code.ptxVersion < 90)
+  return code.ptxVersion;
+}
+
+/// Internal: a kernel compiled for less than 9.0 knows no clusters.
+inline void check_knows_clusters(const Launch& config, const void* kernel) {
+  const int version = compiled_for(kernel);
+  if (version < 90)
     throw CudaError(limbeck::detail::concat(
         "kernel '", config.name, "': clusters of ", config.cluster,
-        " blocks need compute capability 9.0; this kernel was compiled for ", code.ptxVersion / 10,
-        ".", code.ptxVersion % 10));
+        " blocks need compute capability 9.0; this kernel was compiled for ", version / 10, ".",
+        version % 10));
+}
+
+/// Internal: more than 8 blocks run as a cluster only when asked for by name.
+inline cudaError_t allow_cluster(const Launch& config, const void* kernel) {
+  if (config.cluster <= kMaxPortableCluster) return cudaSuccess;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
 }
 
 /// Internal: a launch in CUDA's terms.
 class CudaLaunch {
  public:
-  /// Throws CudaError if the kernel cannot be launched so.
-  CudaLaunch(const Launch& config, const void* kernel) {
+  /// Throws CudaError if the kernel cannot be launched so. A cluster of one block is no cluster
+  /// unless `always` one.
+  CudaLaunch(const Launch& config, const void* kernel, bool always = false) {
     if (config.dynamic_shared > 0) backend::allow_dynamic_shared(kernel, config.dynamic_shared);
     check_cluster(config.name, config.cluster, config.grid.x);
-    if (config.cluster > 1) {
+    if (config.cluster > 1 || always) {
       check_knows_clusters(config, kernel);
+      LIMBECK_CUDA_CHECK(allow_cluster(config, kernel));
       add(cudaLaunchAttributeClusterDimension).clusterDim = {config.cluster, 1, 1};
     }
     if (config.cooperative) add(cudaLaunchAttributeCooperative).cooperative = 1;
@@ -153,8 +172,27 @@ class CudaLaunch {
   cudaLaunchConfig_t config_{};
 };
 
-/// Launches kernel(args...) and throws CudaError if the launch is refused. A cluster has 1 to 8
-/// blocks and divides the grid's width; more than one needs sm_90, in code and device.
+/// How many clusters of such a launch the current device runs at once; 0 where it, or the kernel's
+/// code, has no clusters or no room for one.
+template <class... Params>
+unsigned max_clusters(Launch config, void (*kernel)(Params...)) {
+  const void* code = reinterpret_cast<const void*>(kernel);
+  if (compute_capability() < 90 || compiled_for(code) < 90) return 0;
+  config.grid = config.cluster;  // does not matter
+  try {
+    const CudaLaunch cuda(config, code, true);
+    int clusters = 0;
+    LIMBECK_CUDA_CHECK(cudaOccupancyMaxActiveClusters(&clusters, kernel, &cuda.config()));
+    return static_cast<unsigned>(clusters);
+  } catch (const CudaError&) {
+    cudaGetLastError();  // it was only a question
+    return 0;
+  }
+}
+
+/// Launches kernel(args...) and throws CudaError if the launch is refused. A cluster has 1 to 16
+/// blocks and divides the grid's width; more than one needs sm_90, in code and device, more than 8
+/// a device that has room (see max_clusters).
 template <class... Params, class... Args>
 void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {
   detail::count_cuda_launch();

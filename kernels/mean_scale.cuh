@@ -21,22 +21,35 @@ LIMBECK_KERNEL inverse_count_kernel(F* scale, const std::int32_t* labels, std::i
   if (threadIdx.x == 0) *scale = static_cast<F>(counted[0] > 0 ? 1.0 / counted[0] : 0.0);
 }
 
-struct MeanScale {
-  double given;           ///< taken when counted is null
-  const double* counted;  ///< on the device
+/// Up to so many labels are counted by every warp that asks, which saves a launch.
+inline constexpr std::int64_t kFewLabels = 1024;
 
-  LIMBECK_DEVICE double value() const { return counted ? *counted : given; }
+struct MeanScale {
+  double given;                ///< taken when the others are null
+  const double* counted;       ///< on the device
+  const std::int32_t* labels;  ///< still to be counted, N of them
+  int N;
+
+  /// Called by whole warps.
+  LIMBECK_DEVICE double value() const {
+    if (labels == nullptr) return counted ? *counted : given;
+    int count[1] = {0};
+    for (int n = lane(); n < N; n += kWarp) count[0] += labels[n] != kIgnoreIndex;
+    warp_reduce(count, Sum{});
+    return count[0] > 0 ? 1.0 / count[0] : 0.0;
+  }
 };
 
 /// The scale for N rows; what was counted on the device is kept in `storage`.
 inline MeanScale mean_scale(Tensor& storage, double mean_over, const Tensor& labels,
                             std::int64_t N) {
   if (mean_over > 0 || !labels.defined())
-    return {1 / (mean_over > 0 ? mean_over : static_cast<double>(N)), nullptr};
+    return {1 / (mean_over > 0 ? mean_over : static_cast<double>(N)), nullptr, nullptr, 0};
+  if (N <= kFewLabels) return {0, nullptr, labels.data<std::int32_t>(), static_cast<int>(N)};
   storage = Tensor::empty({1}, DType::f64, labels.device());
   launch({"inverse_count", 1, kCountThreads}, inverse_count_kernel<double>, storage.data<double>(),
          labels.data<std::int32_t>(), N);
-  return {0, storage.data<double>()};
+  return {0, storage.data<double>(), nullptr, 0};
 }
 
 }  // namespace limbeck::gpu

@@ -2,7 +2,7 @@
 // Internal: how kernels walk along the rows of (N,V) matrices. Short rows (V <= 1024) are read once
 // and kept in the registers of a warp, or of four; longer ones belong to a block, which reads them
 // 16 bytes per thread and again for each further pass, mostly from L2. A kernel is written once for
-// both.
+// both, and for the rows of cluster_rows.cuh.
 #pragma once
 
 #include <limbeck/kernels/gpu_types.cuh>
@@ -17,6 +17,7 @@ struct Pack {
   float z[kInputs][kSize];
   int first;
   int columns;
+  int slot = 0;  ///< element j is number slot + j of the Rows::kKept a thread has of a row
 
   LIMBECK_DEVICE int column(int j) const { return first + j * kStep; }
   /// Whether element j exists: a lane's share of a short row may reach beyond its end.
@@ -35,9 +36,12 @@ struct RowsArgs {
 template <class T, int kInputs, int kThreads, int kPerThread>
 class RegisterRows {
  public:
+  using Element = T;
   static constexpr bool kOneWarp = kThreads == kWarp;
   static constexpr int kBlockRows = kOneWarp ? 4 : 1;
   static constexpr int kBlockThreads = kBlockRows * kThreads;
+  /// A thread's elements, where a kernel may keep something of each; 0 where they are too many.
+  static constexpr int kKept = kPerThread;
 
   LIMBECK_DEVICE static std::int64_t row() {
     return std::int64_t{blockIdx.x} * kBlockRows + static_cast<int>(threadIdx.x) / kThreads;
@@ -53,6 +57,12 @@ class RegisterRows {
       for (int j = 0; j < kPerThread; ++j)
         pack_.z[k][j] = pack_.holds(j) ? static_cast<float>(in[pack_.column(j)]) : 0.0f;
     }
+  }
+
+  /// Calls fn(rows, row) for the rows of which the calling thread has a part.
+  template <class Fn>
+  LIMBECK_DEVICE static void for_each_row(const RowsArgs<T, kInputs>& args, Fn fn) {
+    if (row() < args.rows) fn(RegisterRows(args, row()), row());
   }
 
   /// Calls fn(pack) for all of the row.
@@ -96,8 +106,10 @@ class RegisterRows {
 template <class T, int kInputs>
 class BlockRows {
  public:
+  using Element = T;
   static constexpr int kBlockRows = 1;
   static constexpr int kBlockThreads = 512;
+  static constexpr int kKept = 0;
 
   LIMBECK_DEVICE static std::int64_t row() { return blockIdx.x; }
   LIMBECK_DEVICE BlockRows(const RowsArgs<T, kInputs>& args, std::int64_t row)
@@ -110,6 +122,11 @@ class BlockRows {
     const int head = static_cast<int>((16 - beyond) % 16 / sizeof(T));
     head_ = agree && head < columns_ ? head : columns_;
     tail_ = head_ + (columns_ - head_) / kLanes<T> * kLanes<T>;
+  }
+
+  template <class Fn>
+  LIMBECK_DEVICE static void for_each_row(const RowsArgs<T, kInputs>& args, Fn fn) {
+    fn(BlockRows(args, row()), row());
   }
 
   template <class Fn>

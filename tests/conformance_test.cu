@@ -382,6 +382,7 @@ TEST_F(ConformanceTest, ClustersShareMemory) {
     GTEST_SKIP() << "clusters need sm_90; the launch was refused";
   }
   for (int size : {2, 4, 8}) expect_clusters(size);
+  if (gpu::max_clusters({"cluster", 16, 32, 0, 16}, cluster_kernel) > 0) expect_clusters(16);
 }
 
 /// Every round adds up what all blocks wrote in the one before.

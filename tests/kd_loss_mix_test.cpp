@@ -59,10 +59,6 @@ struct Result {
 
 class KdLossMixTest : public DeviceTest {
  protected:
-  void SetUp() override {
-    DeviceTest::SetUp();
-    if (device().is_cuda()) GTEST_SKIP() << "the CPU only";
-  }
   Tensor row_tensor(std::int64_t N, double value = 777) const {
     return Tensor::full({N}, value, dtype() == DType::f64 ? DType::f64 : DType::f32, device());
   }

@@ -111,9 +111,9 @@ class SimtClusterTest : public ::testing::TestWithParam<int> {
 INSTANTIATE_TEST_SUITE_P(Schedules, SimtClusterTest, ::testing::Range(0, simt::kSchedules));
 
 TEST_P(SimtClusterTest, SizeDividesTheGrid) {
-  refuses("clusters of 3 blocks in a grid 8 wide; expected 1 to 8, a divisor", 8u, 3u,
+  refuses("clusters of 3 blocks in a grid 8 wide; expected 1 to 16, a divisor", 8u, 3u,
           two_lines_kernel);
-  refuses("clusters of 16 blocks in a grid 16 wide", 16u, 16u, two_lines_kernel);
+  refuses("clusters of 32 blocks in a grid 32 wide", 32u, 32u, two_lines_kernel);
   refuses("clusters of 0 blocks", 8u, 0u, two_lines_kernel);
 }
 

@@ -16,8 +16,10 @@
 #include <limbeck/tests/simt/runtime.h>
 
 #define LIMBECK_KERNEL void
+#define LIMBECK_KERNEL_OF(threads, blocks) void
 #define LIMBECK_DEVICE [[gnu::always_inline]] inline
 #define LIMBECK_UNROLL
+#define LIMBECK_UNROLL_BY(times)
 #define LIMBECK_SHARED(type, name, extents) \
   LIMBECK_SHARED_ALIGNED(alignof(type), type, name, extents)
 #define LIMBECK_SHARED_ALIGNED(align, type, name, extents)                                      \
@@ -34,6 +36,10 @@ using simt::Launch;
 using simt::Site;
 
 using simt::compute_capability;
+template <class... Params>
+unsigned max_clusters(const Launch& config, void (*)(Params...)) {
+  return simt::max_clusters(config);
+}
 
 template <class... Params, class... Args>
 void launch(const Launch& config, void (*kernel)(Params...), Args&&... args) {

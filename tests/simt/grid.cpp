@@ -216,6 +216,10 @@ unsigned max_grid(const Launch& launch) {
 
 int compute_capability() { return model().compute_capability; }
 
+unsigned max_clusters(const Launch& launch) {
+  return compute_capability() >= 90 && launch.dynamic_shared <= model().max_shared ? 2 : 0;
+}
+
 Thread& self() {
   if (grid.running == nullptr) throw CudaError("a device function was called by the host");
   return *grid.running;

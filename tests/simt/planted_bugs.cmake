@@ -2,13 +2,16 @@
 # and a test passes when the file's own tests fail on it. A line that is no longer there stops the
 # build.
 
-# planted_bug(name test file before after): `file`, of kernels/ where it names no folder, seen
-# through test's tests.
+# planted_bug(name test file before after [unit]): `file`, of kernels/ where it names no folder, seen
+# through test's tests. A header is seen in the kernels of `unit`, test if not given.
 function(planted_bug name test file before after)
   set(unit ${file})
   set(schedules 8)  # to see that streams are not ordered; one shows that threads are not
   if(NOT file MATCHES "/")
     set(unit kernels/${test}.cu)
+    if(ARGN)
+      set(unit kernels/${ARGN}.cu)
+    endif()
     set(file kernels/${file})
     set(schedules 1)
   endif()
@@ -53,15 +56,15 @@ planted_bug(unwritten_partial reduce reduce.cu
   "partial[threadIdx.y][threadIdx.x] = sum;"
   "if (threadIdx.y > 0) partial[threadIdx.y][threadIdx.x] = sum;")
 planted_bug(every_thread_writes_loss kd_loss kd_loss.cu "if (!rows.leader()) return;" "")
-planted_bug(every_thread_writes_scale cross_entropy mean_scale.cuh
-  "if (threadIdx.x == 0) *scale" "*scale")
+planted_bug(every_thread_writes_scale kd_loss_rows mean_scale.cuh
+  "if (threadIdx.x == 0) *scale" "*scale" kd_loss)
 # Warp functions
 planted_bug(half_a_warp_reduced argmax warp.cuh "distance = kWarp / 2" "distance = kWarp / 4")
 planted_bug(half_a_mask log_softmax warp.cuh
   "shuffle_xor(value[k], distance)" "shuffle_xor(value[k], distance, 0xffffu)")
 planted_bug(no_warp_sync_before_write cross_entropy rows.cuh "if constexpr (kOneWarp) sync_warp();" "")
-planted_bug(one_lane_returns kd_loss kd_loss.cu
-  "if (row >= args.rows) return;" "if (row >= args.rows || threadIdx.x == 5) return;")
+planted_bug(one_lane_returns kd_loss_mix rows.cuh
+  "if (row() < args.rows) fn" "if (row() < args.rows && threadIdx.x != 5) fn")
 # Bounds
 planted_bug(one_partial_too_many argmax warp.cuh "w < kThreads / kWarp" "w <= kThreads / kWarp")
 planted_bug(lanes_read_beyond_row log_softmax rows.cuh "z[k][j] = pack_.holds(j)" "z[k][j] = true")
@@ -82,12 +85,25 @@ planted_bug(index_not_checked gather gather.cu "0 <= n && n < rows.count" "true"
 planted_bug(negative_element dropout dropout.cu "if (i >= 0 && i < n)" "if (i < n)")
 planted_bug(window_beyond_image pool2d pool2d.cu "end < n ? end : n" "end")
 planted_bug(window_forgotten pool2d pool2d.cu "(first + g.stride - 1) / g.stride" "first / g.stride + 1")
+# Bulk copies and clusters
+planted_bug(copies_not_waited_for kd_loss_rows cluster_rows.cuh
+  "wait_barrier(ready[s], turn / kStages % 2);" "" kd_loss_mix)
+planted_bug(phase_of_another_turn kd_loss_rows cluster_rows.cuh
+  "turn / kStages % 2" "0" kd_loss_mix)
+planted_bug(too_few_bytes_expected kd_loss_rows cluster_rows.cuh
+  "arrive_expecting(ready, kInputs * bytes)" "arrive_expecting(ready, bytes)" kd_loss_mix)
+planted_bug(stage_refilled_too_early kd_loss_rows cluster_rows.cuh
+  "sync_block();  // the stage has been read" "" kd_loss_mix)
+planted_bug(copies_overtake_reads kd_loss_rows cluster_rows.cuh "fence_copies();" "" kd_loss_mix)
+planted_bug(no_cluster_barrier kd_loss_rows warp.cuh "sync_cluster();" "" kd_loss_mix)
+planted_bug(blocks_not_started kd_loss_rows cluster_rows.cuh
+  "sync_cluster();  // the barriers" "sync_block();  // the barriers" kd_loss_mix)
 # Memory of the wrong kind
 planted_bug(host_pointer argmax argmax.cu
   "a.data<std::int32_t>(), b.data<std::int32_t>(), a.numel());"
   "std::vector<std::int32_t>(a.numel()).data(), b.data<std::int32_t>(), a.numel());")
-planted_bug(temporary_gone_before_launch kd_loss kd_loss.cu
-  "gpu::mean_scale(counted," "gpu::mean_scale(*std::make_unique<Tensor>(),")
+planted_bug(temporary_gone_before_launch kd_loss_rows kd_loss.cu
+  "gpu::mean_scale(counted," "gpu::mean_scale(*std::make_unique<Tensor>()," kd_loss)
 planted_bug(graph_without_its_memory graph core/pool.cpp
   "heir.region != 0 || reuses_" "reuses_")
 # What a library is told

@@ -83,6 +83,9 @@ inline constexpr std::size_t kProcessors = 8, kProcessorThreads = 2048, kProcess
 int compute_capability();
 /// Blocks a cooperative launch may have, in whole clusters.
 unsigned max_grid(const Launch& launch);
+/// Clusters said to run at once, 0 where the model has none or no room for one: few, so that blocks
+/// which stay for several pieces of work do so.
+unsigned max_clusters(const Launch& launch);
 
 /// The lanes in `mask` meet; each must call with the same mask and from the same line, and none of
 /// them may have exited or lie beyond the block.
