@@ -79,7 +79,7 @@ void dense_projection_forward(Tensor& y, Tensor* z, const Tensor& x, const Dense
     return matmul(y, x, Trans::no, p.w, Trans::yes);
   const bool in_place = y.dtype() == wide && p.epilogue != ProjectionEpilogue::cos_sin;
   Tensor product = z != nullptr ? *z : in_place ? y : Tensor::empty({N, K}, wide, x.device());
-  matmul(product, x.to(wide), Trans::no, p.w.to(wide), Trans::yes);
+  matmul(product, x, Trans::no, p.w, Trans::yes);
   apply(y, product, p);
 }
 
@@ -138,27 +138,27 @@ void for_each_row(std::int64_t N, std::int64_t columns, Body body) {
   });
 }
 
-// One row.
+template <class T, class Fn>
+[[gnu::always_inline]] inline void fill_row(T* y, std::int64_t K, Fn fn) {
+#pragma omp simd
+  for (std::int64_t k = 0; k < K; ++k) y[k] = fn(k);
+}
+
 template <class T, class F>
 [[gnu::always_inline]] inline void epilogue_row(ProjectionEpilogue epilogue, T* y, const F* z,
                                                 std::int64_t K, const F* mean, const F* inv_std) {
+  using Index = std::int64_t;
   switch (epilogue) {
     case ProjectionEpilogue::none:
-#pragma omp simd
-      for (std::int64_t k = 0; k < K; ++k) y[k] = z[k];
-      return;
+      return fill_row(y, K, [=](Index k) { return z[k]; });
     case ProjectionEpilogue::standardise:
-#pragma omp simd
-      for (std::int64_t k = 0; k < K; ++k) y[k] = (z[k] - mean[k]) * inv_std[k];
-      return;
+      return fill_row(y, K, [=](Index k) { return (z[k] - mean[k]) * inv_std[k]; });
     case ProjectionEpilogue::square:
-#pragma omp simd
-      for (std::int64_t k = 0; k < K; ++k) y[k] = z[k] * z[k];
-      return;
+      return fill_row(y, K, [=](Index k) { return z[k] * z[k]; });
     case ProjectionEpilogue::cos_sin:
       const F scale = static_cast<F>(1 / std::sqrt(static_cast<double>(K)));
 #pragma omp simd
-      for (std::int64_t k = 0; k < K; ++k) {
+      for (Index k = 0; k < K; ++k) {
         const F turn = fraction_of_turn(z[k]);
         y[k] = math::cos_2pi(turn) * scale;
         y[K + k] = math::sin_2pi(turn) * scale;

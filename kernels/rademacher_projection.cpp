@@ -139,8 +139,7 @@ void sign_product(Tensor& out, const Tensor& in, const RademacherMatrix& matrix,
       }
       for (Index n = 0; n < rows; ++n) {
 #pragma omp simd
-        for (Index j = 0; j < cols; ++j)
-          y[(n0 + n) * C + j0 + j] = acc[n * kCols + j] * factor;
+        for (Index j = 0; j < cols; ++j) y[(n0 + n) * C + j0 + j] = acc[n * kCols + j] * factor;
       }
     });
   });

@@ -52,6 +52,18 @@ inline std::uint32_t encode_quad(std::uint32_t s) {
   return s;
 }
 
+/// Lane j is lane which[j] of the table, modulo kWidth. Clang and GCC have different names for it.
+template <int kWidth>
+[[gnu::always_inline]] inline void look_up(
+    typename Vector<float, kWidth>::type& found, const typename Vector<float, kWidth>::type& table,
+    const typename Vector<std::uint32_t, kWidth>::type& which) {
+#ifdef __clang__
+  found = __builtin_shufflevector(table, which);
+#else
+  found = __builtin_shuffle(table, which);
+#endif
+}
+
 /// acc[r][j] += the sum in tables[r][quad] that index[quad][j] names, quad after quad; kRows rows
 /// and kVectors * kWidth columns.
 template <class F, int kWidth, int kRows, int kVectors>
@@ -78,7 +90,8 @@ template <class F, int kWidth, int kRows, int kVectors>
         __builtin_memcpy(&which, index + quad * index_row + v * kWidth, sizeof(I));
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          V found = __builtin_shuffle(table[r], which);
+          V found;
+          look_up<kWidth>(found, table[r], which);
           if constexpr (kWidth == 8) found = (V)((I)found ^ (which & 0x80000000u));
           sum[r][v] += found;
         }

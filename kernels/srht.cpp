@@ -106,7 +106,7 @@ F factor(const SrhtPlan& plan) {
 template <class T>
 void forward(Tensor& y, const Tensor& x, const SrhtPlan& plan) {
   using F = ComputeType<T>;
-  const auto [D, P, K] = std::array{plan.D, plan.P, plan.K};
+  const std::int64_t D = plan.D, P = plan.P, K = plan.K;
   const F scale = factor<F>(plan);
   const std::int32_t* rows = plan.rows.data<std::int32_t>();
   const T* in = x.data<T>();
@@ -131,7 +131,7 @@ void forward(Tensor& y, const Tensor& x, const SrhtPlan& plan) {
 template <class T>
 void backward(Tensor& dx, const Tensor& dy, const SrhtPlan& plan) {
   using F = ComputeType<T>;
-  const auto [D, P, K] = std::array{plan.D, plan.P, plan.K};
+  const std::int64_t D = plan.D, P = plan.P, K = plan.K;
   const F scale = factor<F>(plan);
   const std::int32_t* rows = plan.rows.data<std::int32_t>();
   const T* in = dy.data<T>();

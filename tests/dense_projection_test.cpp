@@ -156,11 +156,13 @@ TEST_P(DenseProjectionTest, FeaturesHaveUnitLengthAtAnyPhase) {
   // z = w: reduced exactly, so that what remains is the error of sine and cosine; from 2^22 turns
   // on, where f32 has only half turns left, 1 and 0.
   std::vector<double> w;
-  for (double scale : {0.1, 1.0, 100.0, 1e6}) {
+  const bool small = dtype() == DType::f16;  // up to 65504
+  for (double scale : {0.1, 1.0, 100.0, small ? 1e4 : 1e6}) {
     const auto part = random_values(8, scale);
     w.insert(w.end(), part.begin(), part.end());
   }
-  for (double v : {0.0, 0.25, -0.25, 0.5, -0.5, 1.0, 4194303.5, -3145728.75}) w.push_back(v);
+  for (double v : {0.0, 0.25, -0.25, 0.5, -0.5, 1.0}) w.push_back(v);
+  if (!small) w.insert(w.end(), {4194303.5, -3145728.75});
   const std::int64_t K = static_cast<std::int64_t>(w.size());
   const DenseProjection p{make(w, {K, 1}), cos_sin};
   const Result r = forward(make({1}, {1, 1}), p);
@@ -173,7 +175,8 @@ TEST_P(DenseProjectionTest, FeaturesHaveUnitLengthAtAnyPhase) {
 }
 
 TEST_P(DenseProjectionTest, HugePhasesAreWholeTurnsAndNanStays) {
-  if (dtype() == DType::f64) return expect_no_launch();
+  // f64 has no such reduction, f16 no such numbers.
+  if (dtype() == DType::f64 || dtype() == DType::f16) return expect_no_launch();
   const double inf = std::numeric_limits<double>::infinity();
   const DenseProjection p{make({1e9, -1e30, inf, 0.25}, {4, 1}), cos_sin};
   const auto y = to_doubles(forward(make({1}, {1, 1}), p).y);
