@@ -18,6 +18,7 @@ template <class T>
 LIMBECK_KERNEL count_sketch_forward_kernel(gpu::FourRows<T> y, gpu::FourRows<const T> x,
                                            gpu::SketchTables tables) {
   LIMBECK_SHARED_ALIGNED(16, Four, tile, [gpu::kStage]);
+  x.first = y.first = gpu::first_row();
   gpu::BucketWalk walk[kOwn];
   LIMBECK_UNROLL
   for (int i = 0; i < kOwn; ++i)
@@ -40,6 +41,7 @@ template <class T>
 LIMBECK_KERNEL count_sketch_backward_kernel(gpu::FourRows<T> dx, gpu::FourRows<const T> dy,
                                             gpu::SketchTables tables) {
   LIMBECK_DYNAMIC_SHARED(Four, code);
+  dx.first = dy.first = gpu::first_row();
   gpu::load_four(code, dy, 0, tables.K);
   gpu::sync_block();
   gpu::store_four(dx, [&](int d) {

@@ -10,7 +10,7 @@
 namespace limbeck::gpu {
 
 inline constexpr int kFour = 4;
-inline constexpr int kFourThreads = 256;  ///< per block, in every kernel that uses this
+inline constexpr int kFourThreads = 256;  ///< per block of the sketches' own kernels
 
 struct alignas(16) Four {
   float row[kFour];
@@ -21,22 +21,23 @@ struct alignas(16) Four {
 LIMBECK_DEVICE int four_slot(int c) { return c ^ (c >> 3 & 7); }
 inline int four_slots(std::int64_t columns) { return static_cast<int>((columns + 7) / 8 * 8); }
 
-/// A matrix (rows, columns) of which a block takes four rows.
+/// Four rows of a matrix (rows, columns).
 template <class T>
 struct FourRows {
   T* data;
   std::int64_t rows;
   int columns;
-  bool aligned;  ///< rows begin at a multiple of 16 bytes
+  bool aligned;            ///< rows begin at a multiple of 16 bytes
+  std::int64_t first = 0;  ///< of the four
 
-  /// Row r of the block's four; of a missing one, the last row there is.
-  LIMBECK_DEVICE std::int64_t row(int r) const {
-    const std::int64_t n = std::int64_t{blockIdx.x} * kFour + r;
-    return n < rows ? n : rows - 1;
-  }
-  LIMBECK_DEVICE bool holds(int r) const { return std::int64_t{blockIdx.x} * kFour + r < rows; }
+  /// Row r of the four; of a missing one, the last row there is.
+  LIMBECK_DEVICE std::int64_t row(int r) const { return first + r < rows ? first + r : rows - 1; }
+  LIMBECK_DEVICE bool holds(int r) const { return first + r < rows; }
   LIMBECK_DEVICE T* at(int r, int c) const { return data + row(r) * columns + c; }
 };
+
+/// Of a grid whose blocks take four rows each.
+LIMBECK_DEVICE std::int64_t first_row() { return std::int64_t{blockIdx.x} * kFour; }
 
 template <class T, class Tensor>
 FourRows<T> four_rows(Tensor& x) {
@@ -46,14 +47,14 @@ FourRows<T> four_rows(Tensor& x) {
   return m;
 }
 
-/// tile = columns [begin, end) of the block's four rows, column begin first. All threads call; a
+/// tile = columns [begin, end) of four rows, column begin first. All threads call; a
 /// barrier has to follow. begin is a multiple of 8.
 template <class T>
 LIMBECK_DEVICE void load_four(Four* tile, const FourRows<const T>& x, int begin, int end) {
   constexpr int L = kLanes<T>;
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   if (x.aligned) {
-    for (int c = begin + thread * L; c < end; c += kFourThreads * L) {
+    for (int c = begin + thread * L; c < end; c += threads * L) {
       Vector<T> v[kFour];
       LIMBECK_UNROLL
       for (int r = 0; r < kFour; ++r) v[r] = load_vector(x.at(r, c));
@@ -66,7 +67,7 @@ LIMBECK_DEVICE void load_four(Four* tile, const FourRows<const T>& x, int begin,
       }
     }
   } else {
-    for (int c = begin + thread; c < end; c += kFourThreads) {
+    for (int c = begin + thread; c < end; c += threads) {
       Four four;
       LIMBECK_UNROLL
       for (int r = 0; r < kFour; ++r) four.row[r] = static_cast<float>(*x.at(r, c));
@@ -75,13 +76,13 @@ LIMBECK_DEVICE void load_four(Four* tile, const FourRows<const T>& x, int begin,
   }
 }
 
-/// Writes value(c), a Four, to column c of the block's rows, for all columns.
+/// Writes value(c), a Four, to column c of the rows, for all columns.
 template <class T, class Value>
 LIMBECK_DEVICE void store_four(const FourRows<T>& x, Value value) {
   constexpr int L = kLanes<T>;
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   if (x.aligned) {
-    for (int c = thread * L; c < x.columns; c += kFourThreads * L) {
+    for (int c = thread * L; c < x.columns; c += threads * L) {
       Vector<T> v[kFour];
       LIMBECK_UNROLL
       for (int j = 0; j < L; ++j) {
@@ -94,7 +95,7 @@ LIMBECK_DEVICE void store_four(const FourRows<T>& x, Value value) {
         if (x.holds(r)) store_vector(x.at(r, c), v[r]);
     }
   } else {
-    for (int c = thread; c < x.columns; c += kFourThreads) {
+    for (int c = thread; c < x.columns; c += threads) {
       const Four four = value(c);
       LIMBECK_UNROLL
       for (int r = 0; r < kFour; ++r)
@@ -137,7 +138,7 @@ struct BucketWalk {
 /// Columns staged at a time.
 inline constexpr int kStage = 2048;
 
-/// Calls fn(begin, end) with columns [begin, end) of the block's rows of x in `tile`, which has
+/// Calls fn(begin, end) with columns [begin, end) of x in `tile`, which has
 /// kStage places, for all columns in their order. All threads call.
 template <class T, class Fn>
 LIMBECK_DEVICE void for_each_stage(Four* tile, const FourRows<const T>& x, Fn fn) {

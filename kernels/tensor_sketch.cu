@@ -33,6 +33,7 @@ LIMBECK_KERNEL tensor_sketch_codes_kernel(CodePointers out, gpu::FourRows<const 
                                           Factors factors) {
   LIMBECK_SHARED_ALIGNED(16, Four, tile, [gpu::kStage]);
   const int K = factors.tables[0].K;
+  x.first = gpu::first_row();
   gpu::BucketWalk walk[kDegree * kOwn];
   LIMBECK_UNROLL
   for (int i = 0; i < kDegree * kOwn; ++i)
@@ -90,7 +91,7 @@ template <class Z>
 LIMBECK_KERNEL convolve_kernel(Z* z, const float* a, const float* b, Convolution c) {
   LIMBECK_DYNAMIC_SHARED(float, shared);
   const int thread = static_cast<int>(threadIdx.x);
-  const std::int64_t first = std::int64_t{blockIdx.x} * kFour;
+  const std::int64_t first = gpu::first_row();
   const int rows = static_cast<int>(c.rows - first < kFour ? c.rows - first : kFour);
   float* twice = shared + kFour * c.padded;
   for (int i = thread; i < rows * c.padded; i += kConvolveThreads) {
@@ -120,10 +121,12 @@ LIMBECK_KERNEL tensor_sketch_gather_kernel(gpu::FourRows<T> dx, CodePointers gra
                                            Factors factors) {
   LIMBECK_DYNAMIC_SHARED(Four, code);
   const int K = factors.tables[0].K, slots = (K + 7) / 8 * 8;
+  dx.first = gpu::first_row();
   LIMBECK_UNROLL
-  for (int j = 0; j < kDegree; ++j)
-    gpu::load_four(code + j * slots,
-                   gpu::FourRows<const float>{grad.code[j], dx.rows, K, K % 4 == 0}, 0, K);
+  for (int j = 0; j < kDegree; ++j) {
+    gpu::FourRows<const float> rows{grad.code[j], dx.rows, K, K % 4 == 0, dx.first};
+    gpu::load_four(code + j * slots, rows, 0, K);
+  }
   gpu::sync_block();
   gpu::store_four(dx, [&](int d) {
     Four sum = {};
