@@ -83,7 +83,8 @@ void encode_and_compare_forward_with_grad(EncodeAndCompareOutputs& out, const Te
 namespace cpu {
 namespace {
 
-constexpr std::int64_t kFewRows = 512;  // up to which a task takes 16 rows, else 64
+// Rows per task. Up to kFewRows, fewer, so that there are more tasks.
+constexpr std::int64_t kTaskRows = 64, kFewRows = 512, kFewTaskRows = 32;
 
 // A task's room, and what it does with it: codes (rows,K) of up to 64 rows.
 template <class F>
@@ -91,13 +92,15 @@ struct CodeBlock {
   explicit CodeBlock(std::int64_t code_size)
       : K(code_size),
         lanes_room(Tensor::empty({whole_strips(K), kLanes}, dtype_of<F>())),
-        student_room(Tensor::empty({SignBlock<F>::kRows, K}, dtype_of<F>())),
-        teacher_room(Tensor::empty({SignBlock<F>::kRows, K}, dtype_of<F>())) {
+        student_room(Tensor::empty({kTaskRows, K}, dtype_of<F>())),
+        teacher_room(Tensor::empty({kTaskRows, K}, dtype_of<F>())) {
     lanes = lanes_room.template data<F>();
     student = student_room.template data<F>();
     teacher = teacher_room.template data<F>();
     root = static_cast<F>(1 / std::sqrt(static_cast<double>(K)));
   }
+
+  static_assert(kTaskRows <= SignBlock<F>::kRows);
 
   template <int kWidth, class T>
   [[gnu::always_inline]] void encode(F* code, const TapEncoder& encoder, const T* x, std::int64_t D,
@@ -214,7 +217,7 @@ void encode_and_compare_forward_with_grad(EncodeAndCompareOutputs& out, const Te
     F* losses = out.row_loss.data<F>();
     T* dstudent = out.dstudent.defined() ? out.dstudent.data<T>() : nullptr;
     parallel_ranges(
-        N, N <= kFewRows ? kLanes : SignBlock<F>::kRows, [&](std::int64_t begin, std::int64_t end) {
+        N, N <= kFewRows ? kFewTaskRows : kTaskRows, [&](std::int64_t begin, std::int64_t end) {
           const std::int64_t rows = end - begin;
           CodeBlock<F> block(K);
           simd([&](auto width) {
