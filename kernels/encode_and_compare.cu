@@ -59,7 +59,8 @@ struct Room {
 LIMBECK_DEVICE int thread() { return static_cast<int>(threadIdx.x); }
 LIMBECK_DEVICE int threads() { return static_cast<int>(blockDim.x); }
 
-/// Calls use(r, k, value) for the codes of rows n0 + r. Column k always is thread k mod blockDim's.
+/// Calls use(r, k, value) for the codes of rows n0 + r, anything for rows there are not. Column k
+/// always is thread k mod blockDim's.
 template <int kRows, class T, class Use>
 LIMBECK_DEVICE void encode(const Room& room, const Args<T>& args, const Side<T>& side,
                            std::int64_t n0, Use use) {
@@ -89,10 +90,13 @@ LIMBECK_DEVICE void encode(const Room& room, const Args<T>& args, const Side<T>&
           if (walk[i].bucket < args.K) use(r0 + r, walk[i].bucket, walk[i].sum.row[r]);
     }
   } else {
-    for (int r = 0; r < kRows && n0 + r < args.N; ++r)
+    for (int r = 0; r < kRows; ++r)
       for (int k = thread(); k < args.K; k += threads()) {
         const std::int64_t i = (n0 + r) * args.K + k;
-        use(r, k, side.given ? side.given[i] : static_cast<float>(side.tap[i]));
+        if (n0 + r >= args.N)
+          use(r, k, 0.0f);
+        else
+          use(r, k, side.given ? side.given[i] : static_cast<float>(side.tap[i]));
       }
   }
 }
