@@ -59,7 +59,7 @@ struct Room {
 LIMBECK_DEVICE int thread() { return static_cast<int>(threadIdx.x); }
 LIMBECK_DEVICE int threads() { return static_cast<int>(blockDim.x); }
 
-/// Calls use(r, k, value) for the codes of rows n0 + r, anything for rows there are not. Column k
+/// Calls use(r, k, value) for the codes of rows n0 + r; some of them may not exist. Column k
 /// always is thread k mod blockDim's.
 template <int kRows, class T, class Use>
 LIMBECK_DEVICE void encode(const Room& room, const Args<T>& args, const Side<T>& side,
@@ -90,13 +90,10 @@ LIMBECK_DEVICE void encode(const Room& room, const Args<T>& args, const Side<T>&
           if (walk[i].bucket < args.K) use(r0 + r, walk[i].bucket, walk[i].sum.row[r]);
     }
   } else {
-    for (int r = 0; r < kRows; ++r)
+    for (int r = 0; r < kRows && n0 + r < args.N; ++r)
       for (int k = thread(); k < args.K; k += threads()) {
         const std::int64_t i = (n0 + r) * args.K + k;
-        if (n0 + r >= args.N)
-          use(r, k, 0.0f);
-        else
-          use(r, k, side.given ? side.given[i] : static_cast<float>(side.tap[i]));
+        use(r, k, side.given ? side.given[i] : static_cast<float>(side.tap[i]));
       }
   }
 }
@@ -125,22 +122,23 @@ LIMBECK_DEVICE void compare(const Room& room, const Args<T>& args, std::int64_t 
 template <int kRows, class T>
 LIMBECK_DEVICE void decode(const Room& room, const Args<T>& args, std::int64_t n0) {
   const Side<T>& side = args.student;
+  const std::int64_t rows = args.N - n0 < kRows ? args.N - n0 : kRows;
   if (side.kind == Kind::rademacher) {
-    const gpu::SignRows<float> codes{room.codes, kRows, args.K, args.K % 4 == 0};
+    const gpu::SignRows<float> codes{room.codes, rows, args.K, args.K % 4 == 0};
     for (int first = 0; first < side.D; first += threads()) {
       float acc[kRows] = {};
       gpu::ColumnSigns signs(room.bits);
       gpu::add_sign_product(acc, room.work, signs, codes, side.matrix, 0, first);
       LIMBECK_UNROLL
       for (int r = 0; r < kRows; ++r)
-        if (first + thread() < side.D && n0 + r < args.N)
+        if (first + thread() < side.D && r < rows)
           args.dstudent[(n0 + r) * side.D + first + thread()] = T(acc[r] * args.root);
     }
   } else if (side.kind == Kind::count_sketch) {
-    for (int r0 = 0; r0 < kRows && n0 + r0 < args.N; r0 += kFour) {
+    for (int r0 = 0; r0 < rows; r0 += kFour) {
       gpu::sync_block();  // the four rows before have been read
       gpu::load_four(room.fours(),
-                     gpu::FourRows<const float>{room.codes, kRows, args.K, args.K % 4 == 0, r0}, 0,
+                     gpu::FourRows<const float>{room.codes, rows, args.K, args.K % 4 == 0, r0}, 0,
                      args.K);
       gpu::sync_block();
       gpu::store_four(gpu::FourRows<T>{args.dstudent, args.N, side.D, args.aligned, n0 + r0},
@@ -151,7 +149,7 @@ LIMBECK_DEVICE void decode(const Room& room, const Args<T>& args, std::int64_t n
                       });
     }
   } else {
-    for (int r = 0; r < kRows && n0 + r < args.N; ++r)
+    for (int r = 0; r < rows; ++r)
       for (int k = thread(); k < args.K; k += threads())
         args.dstudent[(n0 + r) * args.K + k] = T(room.codes[r * args.K + k]);
   }
@@ -166,13 +164,15 @@ LIMBECK_KERNEL encode_and_compare_kernel(Args<T> args, int work_floats) {
                   reinterpret_cast<std::uint32_t*>(shared + kRows * args.K + work_floats)};
   const std::int64_t n0 = std::int64_t{blockIdx.x} * kRows;
   encode<kRows>(room, args, args.student, n0, [&](int r, int k, float value) {
+    if (n0 + r >= args.N) return;
     room.codes[r * args.K + k] = value;
-    if (n0 + r < args.N) args.student.put_code((n0 + r) * args.K + k, value);
+    args.student.put_code((n0 + r) * args.K + k, value);
   });
   gpu::sync_block();  // the work space has been read
   encode<kRows>(room, args, args.teacher, n0, [&](int r, int k, float value) {
+    if (n0 + r >= args.N) return;
     room.codes[r * args.K + k] -= value;
-    if (n0 + r < args.N) args.teacher.put_code((n0 + r) * args.K + k, value);
+    args.teacher.put_code((n0 + r) * args.K + k, value);
   });
   gpu::sync_block();
   compare<kRows>(room, args, n0);
