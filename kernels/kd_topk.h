@@ -26,7 +26,7 @@ struct SparseTeacher {
 /// set. All written; dstudent may be student.
 ///
 /// In f32 loss and gradient are within 2e-6 of the largest for tau from 0.5 to 1000 and logits to
-/// 1e4, as long as the models' logits differ by some 0.01 tau. Of closer ones the rest tells less:
+/// 1e4, as long as the models' logits differ by some 0.05 tau. Of closer ones the rest tells less:
 /// its log-weights are a sum's, not differences of logits. The student's is computed to some 2e-8;
 /// the teacher's, rest_lse, is taken as it is, but was rounded when it was stored, by up to
 /// |rest_lse| 6e-8. Where it is the student's own, rounded alike, the two are equal: so what topk()

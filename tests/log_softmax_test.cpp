@@ -66,15 +66,15 @@ TEST_P(LogSoftmaxTest, MatchesDefinitionAtEveryWidth) {
 }
 
 TEST_P(LogSoftmaxTest, MatchesDefinitionAtEveryTemperatureAndSize) {
-  for (std::int64_t V : {10, 300})
+  for (std::int64_t V : {10, 200})
     for (double tau : {0.5, 7.0, 1000.0})
       for (double scale : {0.1, 30.0, 1e4}) {
-        const Tensor x = make(random_values(20 * V, scale, 1), {20, V});
+        const Tensor x = make(random_values(3 * V, scale, 1), {3, V});
         const Tensor y = forward(x, tau);
         expect_close(y, reference(to_doubles(x), V, tau), tolerance(),
                      "tau " + std::to_string(tau));
         // The backward divides that of tau 1.
-        const Tensor dy = make(random_values(20 * V, 1, 2), {20, V});
+        const Tensor dy = make(random_values(3 * V, 1, 2), {3, V});
         std::vector<double> expected = to_doubles(backward(dy, y));
         for (double& dx : expected) dx /= tau;
         expect_close(backward(dy, y, tau), expected, tolerance());

@@ -71,16 +71,17 @@ TEST_P(SoftmaxTest, HandNumbers) {
 }
 
 TEST_P(SoftmaxTest, MatchesDefinitionAtEveryWidth) {
-  // Rows of 33001 begin at every offset from a multiple of 16 bytes.
-  for (std::int64_t V : {1, 2, 10, 32, 33, 128, 129, 256, 257, 1000, 33001})
-    for (std::int64_t N : {1, 3, 17}) compare(N, V, 5, 3);
+  for (std::int64_t V : {1, 2, 10, 32, 33, 128, 129, 256, 257, 1000})
+    compare(V < 100 ? 17 : 3, V, 5, 3);
+  // Rows that begin at every offset from a multiple of 16 bytes.
+  compare(device().is_cuda() ? 9 : 17, 1501, 5, 3);
   if (!device().is_cuda()) compare(1, 262144, 5, 3);
 }
 
 TEST_P(SoftmaxTest, MatchesDefinitionAtEveryTemperatureAndSize) {
   for (std::int64_t V : {10, 300})
     for (double tau : {0.5, 1.0, 7.0, 1000.0})
-      for (double scale : {0.1, 30.0, 1e4}) compare(20, V, scale, tau);
+      for (double scale : {0.1, 30.0, 1e4}) compare(V == 10 ? 20 : 3, V, scale, tau);
 }
 
 TEST_P(SoftmaxTest, NothingCancelsWhenNearlyOneHot) {
@@ -110,7 +111,7 @@ TEST_P(SoftmaxTest, RowsSumToOneAndGradientRowsToZero) {
 }
 
 TEST_P(SoftmaxTest, IsTheExponentialOfLogSoftmax) {
-  const Tensor x = make(random_values(20 * 100, 5, 1), {20, 100});
+  const Tensor x = make(random_values(5 * 100, 5, 1), {5, 100});
   Tensor log_y = make_like(x.shape());
   log_softmax_forward(log_y, x, 3);
   std::vector<double> expected;
@@ -121,17 +122,17 @@ TEST_P(SoftmaxTest, IsTheExponentialOfLogSoftmax) {
 
 TEST_P(SoftmaxTest, MinusInfinityIsImpossibleAndBadRowsSpoilThemselvesOnly) {
   for (std::int64_t V : {10, 100, 300, 1500}) {
-    auto values = random_values(20 * V, 5, 1);
+    auto values = random_values(9 * V, 5, 1);
     values[4 * V + V / 2] = kInf;
     values[5 * V + 3] = kNan;
     for (std::int64_t v = 0; v + 1 < V; ++v) values[6 * V + v] = -kInf;
     for (std::int64_t v = 0; v < V; ++v) values[7 * V + v] = -kInf;
-    const Tensor x = make(values, {20, V}), y = forward(x, 2);
+    const Tensor x = make(values, {9, V}), y = forward(x, 2);
     Tensor log_y = make_like(x.shape());
     log_softmax_forward(log_y, x, 2);
     const auto p = to_doubles(y), log_p = to_doubles(log_y),
-               dx = to_doubles(backward(make(random_values(20 * V), {20, V}), y, 2));
-    for (std::int64_t n = 0; n < 20; ++n)
+               dx = to_doubles(backward(make(random_values(9 * V), {9, V}), y, 2));
+    for (std::int64_t n = 0; n < 9; ++n)
       for (std::int64_t v = 0; v < V; ++v) {
         const bool bad = n == 4 || n == 5 || n == 7;
         ASSERT_EQ(std::isnan(p[n * V + v]), bad) << n << "," << v;
@@ -148,8 +149,8 @@ TEST_P(SoftmaxTest, MinusInfinityIsImpossibleAndBadRowsSpoilThemselvesOnly) {
 
 TEST_P(SoftmaxTest, MayWriteOverItsInput) {
   for (std::int64_t V : {10, 300, 1500}) {
-    Tensor x = make(random_values(20 * V, 5, 1), {20, V});
-    Tensor dy = make(random_values(20 * V, 1, 2), {20, V});
+    Tensor x = make(random_values(3 * V, 5, 1), {3, V});
+    Tensor dy = make(random_values(3 * V, 1, 2), {3, V});
     const Tensor y = forward(x, 2), dx = backward(dy, y, 2);
     softmax_forward(x, x, 2);
     EXPECT_TRUE(same_bytes(x, y));

@@ -94,21 +94,24 @@ TEST_P(TopkTest, MatchesSortingInEveryOrderOfTheRow) {
 TEST_P(TopkTest, TheRestIsWeighedAtEveryTemperatureAndSize) {
   for (std::int64_t V : {10, 300})
     for (double tau : {0.5, 1.0, 20.0, 1000.0})
-      for (double scale : {0.1, 30.0, 1e4}) compare(random_values(17 * V, scale), 17, V, 3, tau);
+      for (double scale : {0.1, 30.0, 1e4}) {
+        const std::int64_t N = V == 10 ? 17 : 2;
+        compare(random_values(N * V, scale), N, V, 3, tau);
+      }
   // What is left is far below what is taken: relative to the largest, it would be 0.
   compare({1000, 0, 1, -1}, 1, 4, 1, 1);
 }
 
 TEST_P(TopkTest, InfiniteLogitsAndBadRows) {
   for (std::int64_t V : {10, 1100}) {
-    auto values = random_values(20 * V, 5, 1);
+    auto values = random_values(8 * V, 5, 1);
     values[4 * V + V - 1] = kInf;
     values[5 * V] = kNan;
     for (std::int64_t v = 2; v < V; ++v) values[6 * V + v] = -kInf;
-    const Result r = run(make(values, {20, V}), 3, 2);
+    const Result r = run(make(values, {8, V}), 3, 2);
     const auto value = to_doubles(r.values), rest = to_doubles(r.rest_lse);
     const auto index = r.indices.to_vector<std::int32_t>();
-    for (std::int64_t n = 0; n < 20; ++n) {
+    for (std::int64_t n = 0; n < 8; ++n) {
       const bool bad = n == 4 || n == 5;
       EXPECT_EQ(std::isnan(rest[n]), bad) << n;
       for (std::int64_t k = 0; k < 3; ++k) {
