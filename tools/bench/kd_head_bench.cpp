@@ -25,7 +25,8 @@ void bench_head(Bench& bench, const Case& c, bool with_grad) {
   const double size = static_cast<double>(dtype_size(c.dtype));
   // Reads both models once; writes the gradients, dweight in f32.
   const Work work{.bytes = size * (N + V) * (Hs + Ht) + (with_grad ? (size * N + 4 * V) * Hs : 0),
-                  .flops = 2 * N * V * ((with_grad ? 3 : 1) * Hs + Ht)};
+                  .flops = 2 * N * V * ((with_grad ? 3 : 1) * Hs + Ht),
+                  .product = c.dtype};
   const auto make = [&] {
     Slot s{bench.zeros({c.N}),
            {},

@@ -18,9 +18,9 @@ void bench_log_softmax(Bench& bench) {
     };
     const double elements = static_cast<double>(shape.numel());
     const std::string text = detail::concat("N=", shape[0], " V=", shape[1], " f32");
-    bench.time("log_softmax/forward", text, {.bytes = 8 * elements}, make,
+    bench.time("log_softmax/forward", text, {.bytes = 8 * elements, .exps = elements}, make,
                [](Slot& s) { log_softmax_forward(s.y, s.x); });
-    bench.time("log_softmax/backward", text, {.bytes = 12 * elements}, make,
+    bench.time("log_softmax/backward", text, {.bytes = 12 * elements, .exps = elements}, make,
                [](Slot& s) { log_softmax_backward(s.dx, s.dy, s.x); });
   }
 }

@@ -13,11 +13,12 @@ void bench_projection(Bench& bench, std::int64_t N, std::int64_t D, std::int64_t
     Tensor x, y;
   };
   const auto make = [&] {
-    return Slot{bench.random({N, D}, 1, dtype), bench.zeros({N, K}, dtype)};
+    return Slot{bench.random({N, D}, 1, dtype), bench.random({N, K}, 1, dtype)};
   };
   const Work work{
       .bytes = static_cast<double>(dtype_size(dtype)) * static_cast<double>(N * (D + K)),
-      .flops = 2 * static_cast<double>(N * D * K)};
+      .flops = 2 * static_cast<double>(N * D * K),
+      .product = dtype};
   const std::string text = detail::concat("N=", N, " D=", D, " K=", K, " ", dtype);
   bench.time("rademacher_projection/forward", text, work, make,
              [](Slot& s) { rademacher_projection_forward(s.y, s.x, {}); });

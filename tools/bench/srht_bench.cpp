@@ -16,7 +16,7 @@ void bench_transform(Bench& bench, std::int64_t N, std::int64_t D, std::int64_t 
   };
   const SrhtPlan plan = make_srht_plan(1, 0, D, K, bench.device());
   const auto make = [&] {
-    return Slot{bench.random({N, D}, 1, dtype), bench.zeros({N, K}, dtype)};
+    return Slot{bench.random({N, D}, 1, dtype), bench.random({N, K}, 1, dtype)};
   };
   const Work work{
       .bytes = static_cast<double>(dtype_size(dtype)) * static_cast<double>(N * (D + K)),

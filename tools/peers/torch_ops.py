@@ -83,6 +83,53 @@ def log_softmax_backward(dy, y):
     return torch.ops.aten._log_softmax_backward_data(dy, y, 1, dy.dtype)
 
 
+def softmax_and_gradient(s, draw):
+    return draw.values(s["N"], s["V"]), F.softmax(input_of_softmax(s, draw)[0] / TAU, 1)
+
+
+def softmax_backward(dy, y):
+    return torch.ops.aten._softmax_backward_data(dy, y, 1, dy.dtype) / TAU
+
+
+def heads(s, draw):
+    return (draw.values(s["N"], s["Hs"], grad=True), draw.values(s["V"], s["Hs"], grad=True),
+            draw.values(s["N"], s["Ht"]), draw.values(s["V"], s["Ht"]), draw.labels(s["N"], s["V"]))
+
+
+def kd_head(student_hidden, student_weight, teacher_hidden, teacher_weight, labels):
+    with torch.no_grad():
+        teacher = teacher_hidden @ teacher_weight.T
+    return kd_loss(student_hidden @ student_weight.T, teacher, labels)
+
+
+def liger_kd_head(student_hidden, student_weight, teacher_hidden, teacher_weight, labels):
+    """The divergence alone: Liger-Kernel has no head with both losses."""
+    from liger_kernel.transformers.fused_linear_jsd import LigerFusedLinearJSD
+    return LigerFusedLinearJSD(jsd_beta=0.0, temperature=TAU)(
+        student_hidden, student_weight, teacher_hidden, teacher_weight, labels)
+
+
+def projected(s, draw):
+    return draw.values(s["N"], s["D"]), draw.values(s["K"], s["D"])
+
+
+def code_gradient(width):
+    def tensors(s, draw):
+        return draw.values(s["N"], width * s["K"]), draw.values(s["K"], s["D"])
+    return tensors
+
+
+def cos_sin(x, matrix):
+    angle = x @ matrix.T
+    return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+def cos_sin_backward(dy, matrix):
+    """From the features themselves, which stand in for their gradient, too."""
+    cos, sin = dy.chunk(2, 1)
+    return (cos * sin - sin * cos) @ matrix
+
+
 def factors(trans_a, trans_b):
     def tensors(s, draw):
         a = draw.values(s["K"], s["M"]).T if trans_a == "t" else draw.values(s["M"], s["K"])
@@ -96,6 +143,16 @@ OPS = {
     "cross_entropy/forward_with_grad": Op(logits, F.cross_entropy, liger_cross_entropy),
     "log_softmax/forward": Op(input_of_softmax, lambda x: F.log_softmax(x, 1)),
     "log_softmax/backward": Op(log_softmax_and_gradient, log_softmax_backward),
+    "softmax/forward": Op(input_of_softmax, lambda x: F.softmax(x / TAU, 1)),
+    "softmax/backward": Op(softmax_and_gradient, softmax_backward),
+    "kd_head/forward_with_grad": Op(heads, kd_head, liger_kd_head),
+    "dense_projection/none_forward": Op(projected, lambda x, matrix: x @ matrix.T),
+    "dense_projection/none_backward": Op(code_gradient(1), torch.matmul),
+    "dense_projection/cos_sin_forward": Op(projected, cos_sin),
+    "dense_projection/cos_sin_backward": Op(code_gradient(2), cos_sin_backward),
+    # PyTorch has to store the signs.
+    "rademacher_projection/forward": Op(projected, lambda x, matrix: x @ matrix.T),
+    "rademacher_projection/backward": Op(code_gradient(1), torch.matmul),
     "matmul/nn": Op(factors("n", "n"), torch.matmul),
     "matmul/nt": Op(factors("n", "t"), torch.matmul),
     "matmul/tn": Op(factors("t", "n"), torch.matmul),

@@ -28,19 +28,27 @@ def program_of(op, program):
 
 
 def run(function, tensors):
+    """One call; bytes of its outputs, which limbeck's calls are given."""
     out = function(*tensors)
-    if out.requires_grad:
-        out.backward()
-        for tensor in tensors:
-            tensor.grad = None
+    if not out.requires_grad:
+        return out.nbytes
+    out.backward()
+    gradients = [tensor for tensor in tensors if tensor.requires_grad]
+    for tensor in gradients:
+        tensor.grad = None
+    return sum(tensor.nbytes for tensor in gradients)
 
 
-def peak_bytes(device):
-    return torch.cuda.max_memory_allocated() if device == "cuda" else 0
+def extra_bytes(call):
+    """Most GPU memory that one call takes beyond its inputs and outputs."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    outputs = call()
+    return torch.cuda.max_memory_allocated() - before - outputs
 
 
 def measure(call, device, seconds):
-    """Median and least seconds of a call, and the most device memory it takes."""
+    """Median and least seconds of a call, and on a GPU the memory it takes."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def sample(calls):
@@ -51,11 +59,8 @@ def measure(call, device, seconds):
         return (time.perf_counter() - start) / calls
 
     sample(2)  # compiles, too
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+    extra = extra_bytes(call) if device == "cuda" else None
     once = sample(1)
-    extra = peak_bytes(device) - before if device == "cuda" else None
     calls = max(1, math.ceil((2e-3 if device == "cuda" else 1e-4) / once))
     times, end = [], time.perf_counter() + seconds
     while len(times) < 7 or (time.perf_counter() < end and len(times) < 1000):
