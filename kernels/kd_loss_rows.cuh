@@ -81,7 +81,7 @@ struct RowStats {
       const float t = (zt - max_t) * inv_tau - raise;
       if (t > -30.0f) return {e, math::exp_of_moderate(t) - e};  // e may have lost what pt needs
     }
-    return {e, e * math::expm1_of_moderate(gpu::number_min(d, 80.0f))};
+    return {e, e * math::quick_expm1(gpu::number_min(d, 80.0f))};
   }
 };
 
