@@ -83,7 +83,8 @@ TEST_P(KdTopkTest, MatchesDefinitionAtEveryTemperatureAndSize) {
     for (double tau : {0.5, 1.0, 3.0, 20.0})
       for (double scale : {0.1, 1.0, 10.0, 100.0})
         for (double ce : {0.0, 0.5})
-          compare(V == 10 ? 17 : 3, V, 4, scale, options(tau, 1 - ce, ce));
+          if (scale > tau / 100)  // below, models are as close as CloseModels' are
+            compare(V == 10 ? 17 : 3, V, 4, scale, options(tau, 1 - ce, ce));
 }
 
 TEST_P(KdTopkTest, CloseModels) {

@@ -75,7 +75,8 @@ TEST_P(SoftmaxTest, MatchesDefinitionAtEveryWidth) {
     compare(V < 100 ? 17 : 3, V, 5, 3);
   // Rows that begin at every offset from a multiple of 16 bytes.
   compare(device().is_cuda() ? 9 : 17, 1501, 5, 3);
-  if (!device().is_cuda()) compare(1, 262144, 5, 3);
+  // In f16 probabilities of 262144 classes are a few times its smallest number.
+  if (!device().is_cuda() && dtype() != DType::f16) compare(1, 262144, 5, 3);
 }
 
 TEST_P(SoftmaxTest, MatchesDefinitionAtEveryTemperatureAndSize) {
