@@ -9,7 +9,7 @@
 
 namespace limbeck::gpu {
 
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 inline constexpr bool kUnrollsClusterRows = false;  // ptxas would spill registers
 #else
 inline constexpr bool kUnrollsClusterRows = true;

@@ -199,7 +199,7 @@ TEST(Bench, OneLineForWhatItDoesNotKnow) {
     EXPECT_EQ(outcome.out, "");
   };
   expect_refusal(bench_dropout({"kd_los"}),
-                 "limbeck: bench: there is no benchmark 'kd_los'; expected one of activation, ");
+                 "limbeck: bench: there is no benchmark 'kd_los'; expected one of ");
   expect_refusal(bench_dropout({"--vs", "/nowhere.json"}), "/nowhere.json");
   const Outcome list = bench_dropout({"kd_step", "--list"});
   EXPECT_EQ(list.out, "dropout\nkd_step\n");

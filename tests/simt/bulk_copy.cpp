@@ -71,6 +71,15 @@ void check_copy(const BulkCopy& copy, const Site& site) {
                       " are not in one device allocation"));
 }
 
+/// Counts its bytes.
+void start(const BulkCopy& copy, const void* barrier, const Site& site) {
+  const InRuntime guard;
+  CopyPhases& b = barrier_at("copy_bulk", barrier, site);
+  check_copy(copy, site);
+  b.started += copy.bytes;
+  check_bytes("copy_bulk", b, site);
+}
+
 }  // namespace
 
 void init_barrier(void* barrier, unsigned arrivals, const Site& site) {
@@ -108,14 +117,12 @@ void arrive_expecting(void* barrier, unsigned bytes, const Site& site) {
 void copy_bulk(void* to, const void* from, std::size_t bytes, void* barrier, const Site& site) {
   const void* pc = __builtin_return_address(0);
   observe(barrier, sizeof(std::uint64_t), Access::barrier, pc);
-  CopyPhases& b = barrier_at("copy_bulk", barrier, site);
   BulkCopy copy{to, from, bytes, false, pc, site};
-  check_copy(copy, site);
-  b.started += bytes;
-  check_bytes("copy_bulk", b, site);
+  start(copy, barrier, site);
   observe(from, bytes, Access::read, pc);
   observe(to, bytes, Access::bulk_start, pc);
   const InRuntime guard;
+  CopyPhases& b = *find(*self().block, barrier);
   copy.arrived = !grid.order->later();
   if (copy.arrived)
     std::memcpy(to, from, bytes);

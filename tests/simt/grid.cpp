@@ -217,7 +217,9 @@ unsigned max_grid(const Launch& launch) {
 int compute_capability() { return model().compute_capability; }
 
 unsigned max_clusters(const Launch& launch) {
-  return compute_capability() >= 90 && launch.dynamic_shared <= model().max_shared ? 2 : 0;
+  constexpr std::size_t kStatic = 4096;  // which is not known before the launch
+  const bool fits = launch.dynamic_shared + kStatic <= model().max_shared;
+  return compute_capability() >= 90 && fits ? 2 : 0;
 }
 
 Thread& self() {
