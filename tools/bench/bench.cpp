@@ -64,7 +64,7 @@ Bench::Bench(Device device, const Ceilings& ceilings, const BenchSettings& setti
 }
 
 Tensor Bench::random(const Shape& shape, double scale, DType dtype) {
-  const Tensor values = random_tensor(shape, scale, dtype, device_, draws_++);
+  Tensor values = random_tensor(shape, scale, dtype, device_, draws_++);
   if (watching_) watched_.push_back(values);
   return values;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/tools/bench/build_kind.h>
 
+#include <string_view>
+
 namespace limbeck {
 
 bool is_emulated([[maybe_unused]] Device device) {
@@ -17,8 +19,8 @@ std::string slow_build(Device device) {
 #ifndef NDEBUG
   add("debug");
 #endif
-  const std::string sanitizers = LIMBECK_SANITIZERS;  // from CMake
-  if (!sanitizers.empty()) add("sanitized (" + sanitizers + ")");
+  const std::string_view sanitizers{LIMBECK_SANITIZERS};  // from CMake
+  if (!sanitizers.empty()) add("sanitized (" + std::string(sanitizers) + ")");
   if (is_emulated(device)) add("emulated GPU");
   return kinds;
 }

@@ -95,9 +95,12 @@ double product_flops_per_second(DType dtype, Device device) {
 /// From what fits in one core's first cache to four times what fits in the last.
 std::vector<StreamPoint> stream_points(Device device) {
   const double last = device.is_cuda() ? 1e9 : std::max(4 * cache_bytes(device, 3), 64e6);
+  std::int64_t bytes = std::int64_t{1} << (device.is_cuda() ? 20 : 16);
   std::vector<StreamPoint> points;
-  for (double bytes = device.is_cuda() ? 0x1p20 : 0x1p16; bytes < 2 * last; bytes *= 2)
-    points.push_back({bytes, measure_stream(device, bytes)});
+  for (; static_cast<double>(bytes) < 2 * last; bytes *= 2) {
+    const auto working_set = static_cast<double>(bytes);
+    points.push_back({working_set, measure_stream(device, working_set)});
+  }
   return points;
 }
 

@@ -119,6 +119,20 @@ def code_gradient(width):
     return tensors
 
 
+def sketched(s, draw):
+    """Columns and codes, and a column's bucket and sign."""
+    return (draw.values(s["N"], s["D"]), draw.values(s["N"], s["K"]),
+            draw.labels(s["D"], s["K"]), draw.values(s["D"]).sign())
+
+
+def count_sketch(x, code, bucket, sign):
+    return torch.zeros_like(code).index_add_(1, bucket, x * sign)
+
+
+def count_sketch_backward(_, code, bucket, sign):
+    return code[:, bucket] * sign
+
+
 def cos_sin(x, matrix):
     angle = x @ matrix.T
     return torch.cat([angle.cos(), angle.sin()], 1)
@@ -153,6 +167,8 @@ OPS = {
     # PyTorch has to store the signs.
     "rademacher_projection/forward": Op(projected, lambda x, matrix: x @ matrix.T),
     "rademacher_projection/backward": Op(code_gradient(1), torch.matmul),
+    "count_sketch/forward": Op(sketched, count_sketch),
+    "count_sketch/backward": Op(sketched, count_sketch_backward),
     "matmul/nn": Op(factors("n", "n"), torch.matmul),
     "matmul/nt": Op(factors("n", "t"), torch.matmul),
     "matmul/tn": Op(factors("t", "n"), torch.matmul),
