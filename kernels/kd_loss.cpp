@@ -144,16 +144,22 @@ void take_lanes(const Tile& tile, const PerLane<bool>& keep, F* gradient, RowRes
   }
 }
 
+template <class T>
+kd::Ahead ahead(const T* x) {
+  return {reinterpret_cast<const char*>(x), x != nullptr ? std::int64_t{sizeof(T)} : 0};
+}
+
 // The rows of a tile; what must be copied goes to `staged`.
 template <class F, bool kLong, int kWidth, class T>
 kd::LogitRows<F> logit_rows(const RowTile<kLong, kWidth>& tile, F* staged, const T* x) {
+  const kd::Ahead next = ahead(x + tile.kRows * tile.V);
   if constexpr (kLong && std::is_same_v<F, T>) {
     const std::int64_t whole = tile.V / kLanes * kLanes;
     tile.load(staged, x, std::numeric_limits<F>::lowest(), whole);
-    return {x, staged, whole};
+    return {x, staged, whole, next};
   } else {
     tile.load(staged, x);
-    return {nullptr, staged, tile.size()};
+    return {nullptr, staged, tile.size(), next};
   }
 }
 
@@ -186,7 +192,7 @@ F* compute_rows(const RowTile<kLong, kWidth>& tile, F* scratch, T* dstudent, con
   if (w.mixed) return careful_rows(tile, more_scratch, student, teacher, w, label, r);
   PerLane<bool> good;
   F* gradient = in_place<F, kLong>(dstudent, scratch + tile.size());
-  kd::plain(RowTile<kLong>{tile.V, tile.count}, scratch, gradient,
+  kd::plain(RowTile<kLong>{tile.V, tile.count}, scratch, gradient, ahead(dstudent),
             logit_rows(tile, more_scratch, student),
             logit_rows(tile, more_scratch + tile.size(), teacher), w, r, good);
   int count = 0;

@@ -82,7 +82,7 @@ void find_stats(const Tile& tile, const LogitRows<F>& student, const LogitRows<F
 
 template <int kPower, class F, class Tile>
 void sum_exponentials(const Tile& tile, const LogitRows<F>& student, const LogitRows<F>& teacher,
-                      const Arrays<F>& a, const F* gradient, F inv_tau, Stats<F>& r) {
+                      const Arrays<F>& a, const Ahead& output, F inv_tau, Stats<F>& r) {
   LaneSum<F> total_e, total_y, total_c, total_d, total_abs_d;
   for_each_block(tile, [&](std::int64_t begin, std::int64_t end) {
     const F *zs = student.block(begin), *zt = teacher.block(begin);
@@ -109,10 +109,9 @@ void sum_exponentials(const Tile& tile, const LogitRows<F>& student, const Logit
         sum_abs_d[lane] = math::fma(et, d < F(0) ? -d : d, sum_abs_d[lane]);
       }
     }
-    student.prefetch_next(begin, end, tile.V);
-    teacher.prefetch_next(begin, end, tile.V);
-    if (Tile::kRows == 1 && gradient != nullptr && gradient != a.y)
-      for (std::int64_t i = begin; i < end; i += kLanes) __builtin_prefetch(gradient + i, 1, 2);
+    student.next.template prefetch<false>(begin, end);
+    teacher.next.template prefetch<false>(begin, end);
+    output.template prefetch<true>(begin, end);
     total_e.add(sum_e);
     total_y.add(sum_y);
     total_c.add(sum_c);
@@ -216,11 +215,11 @@ void write_gradient(const Tile& tile, const Arrays<F>& a, const Weights<F>& w,
 
 template <int kPower, class F, class Tile>
 void compute(const Tile& tile, const LogitRows<F>& student, const LogitRows<F>& teacher,
-             const Arrays<F>& a, F* gradient, const Weights<F>& w, RowResult<F>& out,
-             PerLane<bool>& good) {
+             const Arrays<F>& a, F* gradient, const Ahead& output, const Weights<F>& w,
+             RowResult<F>& out, PerLane<bool>& good) {
   Stats<F> r;
   find_stats(tile, student, teacher, r);
-  sum_exponentials<kPower>(tile, student, teacher, a, gradient, w.inv_tau, r);
+  sum_exponentials<kPower>(tile, student, teacher, a, output, w.inv_tau, r);
   Norms<F> norms;
   PerLane<bool> kl_good;
   close_sums(r, w.inv_tau, norms, out.soft, kl_good, good);
@@ -245,33 +244,33 @@ void compute(const Tile& tile, const LogitRows<F>& student, const LogitRows<F>& 
 }  // namespace
 
 template <class F, bool kLong>
-void plain(const RowTile<kLong>& tile, F* scratch, F* gradient, const LogitRows<F>& student,
-           const LogitRows<F>& teacher, const Weights<F>& w, RowResult<F>& out,
-           PerLane<bool>& good) {
+void plain(const RowTile<kLong>& tile, F* scratch, F* gradient, const Ahead& output,
+           const LogitRows<F>& student, const LogitRows<F>& teacher, const Weights<F>& w,
+           RowResult<F>& out, PerLane<bool>& good) {
   const std::int64_t size = tile.size();
   const Arrays<F> a = {scratch, scratch + size, scratch + 2 * size};
   simd([&](auto) {
     if (!w.with_ce || w.tau == F(1))
-      compute<1>(tile, student, teacher, a, gradient, w, out, good);
+      compute<1>(tile, student, teacher, a, gradient, output, w, out, good);
     else if (w.tau == F(2))
-      compute<2>(tile, student, teacher, a, gradient, w, out, good);
+      compute<2>(tile, student, teacher, a, gradient, output, w, out, good);
     else if (w.tau == F(4))
-      compute<4>(tile, student, teacher, a, gradient, w, out, good);
+      compute<4>(tile, student, teacher, a, gradient, output, w, out, good);
     else
-      compute<0>(tile, student, teacher, a, gradient, w, out, good);
+      compute<0>(tile, student, teacher, a, gradient, output, w, out, good);
   });
 }
 
-template void plain(const RowTile<false>&, float*, float*, const LogitRows<float>&,
+template void plain(const RowTile<false>&, float*, float*, const Ahead&, const LogitRows<float>&,
                     const LogitRows<float>&, const Weights<float>&, RowResult<float>&,
                     PerLane<bool>&);
-template void plain(const RowTile<true>&, float*, float*, const LogitRows<float>&,
+template void plain(const RowTile<true>&, float*, float*, const Ahead&, const LogitRows<float>&,
                     const LogitRows<float>&, const Weights<float>&, RowResult<float>&,
                     PerLane<bool>&);
-template void plain(const RowTile<false>&, double*, double*, const LogitRows<double>&,
+template void plain(const RowTile<false>&, double*, double*, const Ahead&, const LogitRows<double>&,
                     const LogitRows<double>&, const Weights<double>&, RowResult<double>&,
                     PerLane<bool>&);
-template void plain(const RowTile<true>&, double*, double*, const LogitRows<double>&,
+template void plain(const RowTile<true>&, double*, double*, const Ahead&, const LogitRows<double>&,
                     const LogitRows<double>&, const Weights<double>&, RowResult<double>&,
                     PerLane<bool>&);
 

@@ -34,21 +34,30 @@ struct RowResult {
   PerLane<F> student_lse, teacher_lse, student_entropy, teacher_entropy, agreement;
 };
 
+/// Memory that is soon read or written, walked along as a tile is computed; null for none.
+struct Ahead {
+  const char* at = nullptr;
+  std::int64_t bytes = 0;  ///< per element of the tile
+
+  template <bool kWrite>
+  void prefetch(std::int64_t begin, std::int64_t end) const {
+    if (at == nullptr) return;
+    for (std::int64_t i = begin; i < end; i += kLanes)
+      __builtin_prefetch(at + i * bytes, kWrite ? 1 : 0, 2);
+  }
+};
+
 /// Rows of a tile, in blocks of elements: in place where that will do, else a staged copy.
 template <class F>
 struct LogitRows {
   const F* in_place;  ///< one long row, or null
   const F* staged;    ///< the tile; when in_place is there, only elements from `whole` on are
   std::int64_t whole;
+  Ahead next;  ///< the rows after these
 
   /// Elements from `begin` on, up to the end of its block.
   const F* block(std::int64_t begin) const {
     return (in_place != nullptr && begin < whole ? in_place : staged) + begin;
-  }
-  /// Asks for the same block of the row after this one, V elements further.
-  void prefetch_next(std::int64_t begin, std::int64_t end, std::int64_t V) const {
-    if (in_place == nullptr) return;
-    for (std::int64_t i = begin; i < end; i += kLanes) __builtin_prefetch(in_place + V + i, 0, 2);
   }
 };
 
@@ -65,12 +74,12 @@ void for_each_block(const RowTile<kLong>& tile, Body body) {
 /// KL and cross-entropy of rows, in few operations; what comes out is meant for the rows that are
 /// `good`. The gradient, but for the cross-entropy's term of the label, goes to `gradient`: null,
 /// the second array of scratch, or the memory of one long row, which is left alone unless good.
-/// `scratch` has kPlainArrays arrays of tile.size() values.
+/// `output` is where it ends up. `scratch` has kPlainArrays arrays of tile.size() values.
 inline constexpr int kPlainArrays = 3;
 template <class F, bool kLong>
-void plain(const RowTile<kLong>& tile, F* scratch, F* gradient, const LogitRows<F>& student,
-           const LogitRows<F>& teacher, const Weights<F>& w, RowResult<F>& out,
-           PerLane<bool>& good);
+void plain(const RowTile<kLong>& tile, F* scratch, F* gradient, const Ahead& output,
+           const LogitRows<F>& student, const LogitRows<F>& teacher, const Weights<F>& w,
+           RowResult<F>& out, PerLane<bool>& good);
 
 /// The loss of staged rows, for any logits whatever. `scratch` has kCarefulArrays arrays of
 /// tile.size() values, of which the first two hold the student's and the teacher's rows; the first
