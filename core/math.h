@@ -102,8 +102,10 @@ LIMBECK_HD float log_from_parts(std::int32_t k, float f) {
   return fma(n, kLn2High, f + fma(n, kLn2Low, log1p_minus(f)));
 }
 
-/// The k for which a normal x * 2^-k is in [sqrt(1/2), sqrt(2)).
-LIMBECK_HD std::int32_t nearest_exponent(float x) { return (as_int(x) - 0x3f3504f3) >> 23; }
+/// The k for which a normal x * 2^-k is in [sqrt(1/2), sqrt(2)); means nothing for a negative x.
+LIMBECK_HD std::int32_t nearest_exponent(float x) {
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(as_int(x)) - 0x3f3504f3u) >> 23;
+}
 
 /// u = q/4 + r turns with |r| <= 1/8; sine and cosine of r.
 struct ReducedTurn {
