@@ -317,6 +317,21 @@ void expect_rejected(const std::string& part, Change change) {
       part);
 }
 
+TEST_P(KdTopkTest, AClassThatIsNotThereSpoilsItsRowOnAGpu) {
+  if (!device().is_cuda()) return;  // the CPU refuses it
+  const DType loss = row_loss_for(logits(1, 1, 1, 1)).dtype();
+  const SparseTeacher teacher{Tensor::from(std::vector<std::int32_t>{3, 10}, {2, 1}, device()),
+                              Tensor::full({2, 1}, 1, loss, device()),
+                              Tensor::full({2}, 1, loss, device())};
+  const Result r = run(logits(2, 10, 1, 1), teacher, {0, 0}, options(2, 0.5, 0.5));
+  EXPECT_FALSE(std::isnan(r.loss[0]));
+  EXPECT_TRUE(std::isnan(r.loss[1]));
+  for (std::size_t v = 0; v < 10; ++v) {
+    EXPECT_FALSE(std::isnan(r.grad[v]));
+    EXPECT_TRUE(std::isnan(r.grad[10 + v]));
+  }
+}
+
 TEST(KdTopk, Rejections) {
   using A = Arguments;
   const auto index = [](std::vector<std::int32_t> v) { return Tensor::from(v, {2, 2}); };
