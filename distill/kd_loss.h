@@ -14,9 +14,9 @@ namespace limbeck {
 Variable kd_loss(const Variable& student, const Tensor& teacher, const Tensor& labels,
                  KdLossOptions options);
 
-/// KL and cross-entropy, its only terms, written with ordinary ops as the formula reads: many passes
-/// over the logits and none of kd_loss's care for tiny divergences. What kd_loss is tested and timed
-/// against.
+/// KL and cross-entropy, its only terms, written with ordinary ops as the formula reads: many
+/// passes over the logits and none of kd_loss's care for tiny divergences. What kd_loss is tested
+/// and timed against.
 Variable kd_loss_composed(const Variable& student, const Tensor& teacher, const Tensor& labels,
                           const KdLossOptions& options);
 
