@@ -16,22 +16,34 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool bias, DType dtype, Device
   if (bias) bias_ = Variable(Tensor::zeros({out}, dtype, device), true);
 }
 
+Linear::Linear(const Variable& tied_weight) : tied_(true), weight_(tied_weight) {
+  LIMBECK_CHECK(weight_.shape().rank() == 2, "Linear: tied weight has shape ", weight_.shape(),
+                "; expected (O,I)");
+  out_ = weight_.shape()[0];
+  in_ = weight_.shape()[1];
+}
+
 Variable Linear::forward(const Variable& x, Context&) { return forward_fused(x, Activation::none); }
 
 Variable Linear::forward_fused(const Variable& x, Activation act) {
-  const std::int64_t N = output_shape(x.shape())[0];
-  return linear(x.shape().rank() == 2 ? x : reshape(x, {N, in_}), weight_, bias_, act);
+  const Shape out = output_shape(x.shape());
+  if (x.shape().rank() == 2) return linear(x, weight_, bias_, act);
+  const Variable rows = reshape(x, {x.shape().numel() / in_, in_});
+  return reshape(linear(rows, weight_, bias_, act), out);
 }
 
 Shape Linear::output_shape(const Shape& input) const {
-  std::int64_t features = input.rank() >= 2 ? 1 : -1;
-  for (int i = 1; i < input.rank(); ++i) features *= input[i];
-  LIMBECK_CHECK(features == in_, describe(), ": input has shape ", input, "; expected (N,", in_,
-                ") or an image of ", in_, " elements");
-  return {input[0], out_};
+  const int rank = input.rank();
+  const std::int64_t features = rank == 4   ? input[1] * input[2] * input[3]
+                                : rank >= 2 ? input[rank - 1]
+                                            : -1;
+  LIMBECK_CHECK(features == in_ && rank <= 4, describe(), ": input has shape ", input,
+                "; expected (N,", in_, "), (N,T,", in_, ") or an image of ", in_, " elements");
+  return rank == 3 ? Shape{input[0], input[1], out_} : Shape{input[0], out_};
 }
 
 std::vector<NamedParameter> Linear::parameters() {
+  if (tied_) return {};
   const Layout layout = image_.rank() == 3 ? Layout::linear_hwc : Layout::plain;
   std::vector<NamedParameter> list = {{"weight", weight_, layout, image_, true}};
   if (bias_.defined()) list.push_back({"bias", bias_, Layout::plain, {}, false});

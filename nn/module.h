@@ -11,6 +11,11 @@
 
 namespace limbeck {
 
+/// What batch-norm layers normalise with. follow: in training the batch's statistics, which also
+/// move the running ones, otherwise the running ones. running, batch: those in any case, and the
+/// running ones stay as they are.
+enum class Statistics { follow, running, batch };
+
 /// What a forward pass must know besides its input. Randomness is a function of these fields, so a
 /// step can be repeated and a batch split into micro-batches.
 struct Context {
@@ -19,6 +24,8 @@ struct Context {
   std::uint32_t step = 0;
   std::int64_t first_row = 0;  ///< index in the whole batch of the first row of this micro-batch
   std::uint32_t random_layer = 0;  ///< counts the layers that draw numbers; starts at 0 each pass
+  Statistics statistics = Statistics::follow;
+  Tensor lengths = {};  ///< (N) i32, valid steps of each sequence; undefined: all of them
 };
 
 /// How a weight is stored in files, which keep PyTorch's layouts. conv_ohwi: OHWI here, OIHW there.
@@ -34,6 +41,12 @@ struct NamedParameter {
   bool decay = true;  ///< false for biases, which an optimiser may exempt from weight decay
 };
 
+/// What belongs to a model and its files but is not trained: a running mean.
+struct NamedBuffer {
+  std::string name;  ///< dotted, as PyTorch names it: "bn1.running_mean"
+  Tensor value;
+};
+
 class Module {
  public:
   virtual ~Module() = default;
@@ -43,6 +56,7 @@ class Module {
   virtual Shape output_shape(const Shape& input) const = 0;
   /// In a fixed order, names relative to this module.
   virtual std::vector<NamedParameter> parameters() { return {}; }
+  virtual std::vector<NamedBuffer> buffers() { return {}; }
   /// One word for tables: "Linear(784, 10)".
   virtual std::string describe() const = 0;
 };

@@ -49,6 +49,14 @@ std::vector<NamedParameter> Sequential::parameters() {
   return list;
 }
 
+std::vector<NamedBuffer> Sequential::buffers() {
+  std::vector<NamedBuffer> list;
+  for (const Layer& layer : layers_)
+    for (const NamedBuffer& b : layer.module->buffers())
+      list.push_back({layer.name + "." + b.name, b.value});
+  return list;
+}
+
 std::string Sequential::describe() const {
   std::string text = "Sequential(";
   for (std::size_t i = 0; i < layers_.size(); ++i)

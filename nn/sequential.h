@@ -23,6 +23,7 @@ class Sequential : public Module {
   Variable forward(const Variable& x, Context& context) override;
   Shape output_shape(const Shape& input) const override;
   std::vector<NamedParameter> parameters() override;
+  std::vector<NamedBuffer> buffers() override;
   std::string describe() const override;
 
  private:

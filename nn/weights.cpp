@@ -9,6 +9,13 @@
 namespace limbeck {
 namespace {
 
+/// Parameters, then buffers as parameters of plain layout: all that a file holds.
+std::vector<NamedParameter> stored(Module& module) {
+  std::vector<NamedParameter> list = module.parameters();
+  for (const NamedBuffer& b : module.buffers()) list.push_back({b.name, Variable(b.value)});
+  return list;
+}
+
 /// A weight as `outer` blocks of (cells, channels) in memory and (channels, cells) in files.
 struct Blocks {
   std::int64_t outer, cells, channels;
@@ -106,19 +113,30 @@ std::string differences(const std::vector<NamedParameter>& parameters,
 
 SafetensorsFile export_weights(Module& module, std::map<std::string, std::string> metadata) {
   SafetensorsFile file{{}, std::move(metadata)};
-  for (const NamedParameter& p : module.parameters())
+  for (const NamedParameter& p : stored(module))
     file.tensors.emplace_back(p.name, to_file_layout(p));
   return file;
 }
 
+SafetensorsFile export_gradients(Module& module) {
+  SafetensorsFile file;
+  for (NamedParameter& p : module.parameters()) {
+    const Tensor gradient = p.value.grad();
+    if (!gradient.defined()) continue;
+    p.value = Variable(gradient);
+    file.tensors.emplace_back(p.name, to_file_layout(p));
+  }
+  return file;
+}
+
 void import_weights(Module& module, const SafetensorsFile& file) {
-  std::vector<NamedParameter> parameters = module.parameters();
-  const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
-  const std::string wrong = differences(parameters, stored);
+  std::vector<NamedParameter> parameters = stored(module);
+  const std::map<std::string, Tensor> found(file.tensors.begin(), file.tensors.end());
+  const std::string wrong = differences(parameters, found);
   LIMBECK_CHECK(wrong.empty(), "weights do not fit the model", wrong);
   for (NamedParameter& p : parameters) {
     Tensor& value = p.value.value();
-    const Tensor host = from_file_layout(p, stored.at(p.name).to(Device::cpu()));
+    const Tensor host = from_file_layout(p, found.at(p.name).to(Device::cpu()));
     value.copy_from(host.to(value.dtype()).to(value.device()));
   }
 }

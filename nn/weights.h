@@ -10,10 +10,12 @@
 
 namespace limbeck {
 
-/// The parameters as a file holds them: dotted names, on the CPU, conv weights OIHW, columns of a
-/// linear layer after an image in (C,H,W) order.
+/// Parameters and buffers as a file holds them: dotted names, on the CPU, conv weights OIHW,
+/// columns of a linear layer after an image in (C,H,W) order.
 SafetensorsFile export_weights(Module& module, std::map<std::string, std::string> metadata = {});
-/// Copies a file's tensors into the parameters, converting between floating dtypes. Throws
+/// The gradients that backward() left in the parameters, as a file would hold them.
+SafetensorsFile export_gradients(Module& module);
+/// Copies a file's tensors into parameters and buffers, converting between floating dtypes. Throws
 /// std::invalid_argument in one line that names every missing, unexpected or mis-shaped tensor with
 /// both shapes, and every one with a value beyond its parameter's dtype, and then changes nothing.
 void import_weights(Module& module, const SafetensorsFile& file);
