@@ -2,6 +2,8 @@
 #include <limbeck/core/file.h>
 
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -76,6 +78,18 @@ void write_file_atomically(const std::string& path, std::span<const std::string_
     throw;
   }
   sync_folder_of(path);
+}
+
+MappedFile map_file(const std::string& path) {
+  const Descriptor file(path, O_RDONLY | O_CLOEXEC);
+  struct stat status;
+  if (file.get() < 0 || ::fstat(file.get(), &status) != 0) fail(path, "open");
+  if (!S_ISREG(status.st_mode)) throw IoError(path + ": cannot open: not a regular file");
+  const auto size = static_cast<std::size_t>(status.st_size);
+  if (size == 0) return {};
+  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.get(), 0);
+  if (at == MAP_FAILED) fail(path, "map");
+  return {{static_cast<char*>(at), [size](char* data) { ::munmap(data, size); }}, size};
 }
 
 }  // namespace limbeck

@@ -56,6 +56,18 @@ Tensor Tensor::zeros_like(const Tensor& other) {
   return zeros(other.shape(), other.dtype(), other.device());
 }
 
+Tensor Tensor::wrap(std::shared_ptr<void> data, const Shape& shape, DType dtype) {
+  LIMBECK_CHECK(data && reinterpret_cast<std::uintptr_t>(data.get()) % dtype_size(dtype) == 0,
+                "wrap: data at ", data.get(), "; expected memory aligned to ", dtype_size(dtype),
+                " bytes");
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.data_ = data.get();
+  t.storage_ = std::move(data);
+  return t;
+}
+
 Tensor Tensor::reshape(const Shape& shape) const {
   LIMBECK_CHECK(shape.numel() == numel(), "reshape: to ", shape, " from ", shape_,
                 "; expected the same number of elements");

@@ -31,6 +31,10 @@ class Tensor {
                      Device device = Device::cpu()) {
     return from_bytes(values.data(), values.size(), shape, dtype_of<T>(), device);
   }
+  /// CPU memory that somebody else allocated, not copied: its first element is at data.get(), which
+  /// is aligned to the dtype. To keep an owner of another type alive: std::shared_ptr<void>(owner,
+  /// pointer).
+  static Tensor wrap(std::shared_ptr<void> data, const Shape& shape, DType dtype);
 
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }

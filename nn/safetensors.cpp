@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
@@ -37,20 +35,20 @@ template <class... Parts>
   throw IoError(detail::concat(path, ": ", parts...));
 }
 
-/// The header's length and text.
-std::string read_header(const std::string& path, std::ifstream& file, std::uint64_t size) {
+/// The header's text; the data follows it.
+std::string_view read_header(const std::string& path, const MappedFile& file) {
   std::uint64_t length = 0;
-  if (size < 8 || !file.read(reinterpret_cast<char*>(&length), 8))
-    fail(path, "has ", size, " bytes; expected a safetensors file of at least 8");
-  if (length > size - 8)
-    fail(path, "header of ", length, " bytes in a file of ", size, "; expected at most ", size - 8);
-  std::string text(static_cast<std::size_t>(length), '\0');
-  if (!file.read(text.data(), static_cast<std::streamsize>(length))) fail(path, "cannot read");
-  return text;
+  if (file.size < 8)
+    fail(path, "has ", file.size, " bytes; expected a safetensors file of at least 8");
+  std::memcpy(&length, file.data.get(), 8);
+  if (length > file.size - 8)
+    fail(path, "header of ", length, " bytes in a file of ", file.size, "; expected at most ",
+         file.size - 8);
+  return {file.data.get() + 8, static_cast<std::size_t>(length)};
 }
 
 /// Parses strictly: nlohmann would let the last of two equal keys win.
-Json parse_header(const std::string& path, const std::string& text) {
+Json parse_header(const std::string& path, std::string_view text) {
   std::vector<std::set<std::string>> keys;  // of the objects around the parser
   const auto watch = [&](int, Json::parse_event_t event, Json& value) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
@@ -126,6 +124,16 @@ void check_offsets(const std::string& path, std::vector<Entry>& entries, std::ui
     fail(path, "has ", data_size, " bytes of data, its tensors ", at, "; expected them equal");
 }
 
+/// The map itself where the file aligned the tensor, else a copy.
+Tensor tensor_at(const MappedFile& file, std::size_t offset, const Entry& entry) {
+  char* at = file.data.get() + offset;
+  if (reinterpret_cast<std::uintptr_t>(at) % dtype_size(entry.dtype) == 0)
+    return Tensor::wrap({file.data, at}, entry.shape, entry.dtype);
+  Tensor copy = Tensor::empty(entry.shape, entry.dtype);
+  std::memcpy(copy.raw(), at, copy.nbytes());
+  return copy;
+}
+
 std::map<std::string, std::string> parse_metadata(const std::string& path, const Json& json) {
   try {
     return json.get<std::map<std::string, std::string>>();
@@ -175,11 +183,8 @@ std::string header_of(const std::vector<std::pair<std::string, Tensor>>& tensors
 }  // namespace
 
 SafetensorsFile read_safetensors(const std::string& path) {
-  std::error_code error;
-  const std::uint64_t size = std::filesystem::file_size(path, error);
-  std::ifstream stream(path, std::ios::binary);
-  if (error || !stream) fail(path, "cannot open: ", error ? error.message() : "not readable");
-  const std::string text = read_header(path, stream, size);
+  const MappedFile mapped = map_file(path);
+  const std::string_view text = read_header(path, mapped);
 
   SafetensorsFile file;
   std::vector<Entry> entries;
@@ -190,13 +195,9 @@ SafetensorsFile read_safetensors(const std::string& path) {
     else
       entries.push_back(parse_entry(path, name, json));
   }
-  check_offsets(path, entries, size - 8 - text.size());
-  for (const Entry& e : entries) {
-    Tensor tensor = Tensor::empty(e.shape, e.dtype);
-    stream.read(static_cast<char*>(tensor.raw()), static_cast<std::streamsize>(tensor.nbytes()));
-    if (!stream) fail(path, "cannot read tensor '", e.name, "'");
-    file.tensors.emplace_back(e.name, std::move(tensor));
-  }
+  check_offsets(path, entries, mapped.size - 8 - text.size());
+  for (const Entry& e : entries)
+    file.tensors.emplace_back(e.name, tensor_at(mapped, 8 + text.size() + e.begin, e));
   std::sort(file.tensors.begin(), file.tensors.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   return file;

@@ -17,7 +17,8 @@ struct SafetensorsFile {
   std::map<std::string, std::string> metadata;
 };
 
-/// Reads the whole file. Throws IoError in one line naming the file and what is wrong: unreadable,
+/// The tensors lie in the file's memory map, read when touched; writing to one changes no file.
+/// Throws IoError in one line naming the file and what is wrong: unreadable,
 /// header larger than the file, malformed header, unknown dtype, offsets that overlap, leave the
 /// file or do not match shape and dtype.
 SafetensorsFile read_safetensors(const std::string& path);

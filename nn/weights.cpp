@@ -84,28 +84,40 @@ std::optional<double> first_too_large(const Tensor& t, DType dtype) {
   return found;
 }
 
-/// What keeps the file from filling the parameters, in one line; empty when nothing does.
-std::string differences(const std::vector<NamedParameter>& parameters,
-                        const std::map<std::string, Tensor>& stored) {
-  std::string text;
-  std::map<std::string, Tensor> unexpected = stored;
+/// Why a stored tensor cannot fill a parameter; empty when it can.
+std::string misfit(const NamedParameter& p, const Tensor& stored) {
+  if (stored.shape() != file_shape(p))
+    return detail::concat("; '", p.name, "' has shape ", stored.shape(), " in the file, ",
+                          file_shape(p), " in the model");
+  if (!is_floating(stored.dtype()))
+    return detail::concat("; '", p.name, "' has dtype ", stored.dtype(),
+                          " in the file; expected a floating dtype");
+  if (const auto value = first_too_large(stored, p.value.value().dtype()))
+    return detail::concat("; '", p.name, "' holds ", *value, ", which is infinite in ",
+                          p.value.value().dtype());
+  return "";
+}
+
+/// What keeps the file from filling the model, and what one has that the other has not.
+struct Differences {
+  std::string misfits, unmatched;
+};
+
+Differences differences(const std::vector<NamedParameter>& parameters,
+                        const std::map<std::string, Tensor>& found) {
+  Differences text;
+  std::map<std::string, Tensor> unexpected = found;
   for (const NamedParameter& p : parameters) {
-    const auto found = stored.find(p.name);
+    const auto at = found.find(p.name);
     unexpected.erase(p.name);
-    if (found == stored.end())
-      text += detail::concat("; missing '", p.name, "' ", file_shape(p));
-    else if (found->second.shape() != file_shape(p))
-      text += detail::concat("; '", p.name, "' has shape ", found->second.shape(), " in the file, ",
-                             file_shape(p), " in the model");
-    else if (!is_floating(found->second.dtype()))
-      text += detail::concat("; '", p.name, "' has dtype ", found->second.dtype(),
-                             " in the file; expected a floating dtype");
-    else if (const auto value = first_too_large(found->second, p.value.value().dtype()))
-      text += detail::concat("; '", p.name, "' holds ", *value, ", which is infinite in ",
-                             p.value.value().dtype());
+    if (at == found.end())
+      text.unmatched += detail::concat("; missing '", p.name, "' ", file_shape(p));
+    else
+      text.misfits += misfit(p, at->second);
   }
   for (const auto& [name, tensor] : unexpected)
-    text += detail::concat("; unexpected '", name, "' ", tensor.shape());
+    if (!name.ends_with(".num_batches_tracked"))
+      text.unmatched += detail::concat("; unexpected '", name, "' ", tensor.shape());
   return text;
 }
 
@@ -129,16 +141,20 @@ SafetensorsFile export_gradients(Module& module) {
   return file;
 }
 
-void import_weights(Module& module, const SafetensorsFile& file) {
+std::string import_weights(Module& module, const SafetensorsFile& file, Match match) {
   std::vector<NamedParameter> parameters = stored(module);
   const std::map<std::string, Tensor> found(file.tensors.begin(), file.tensors.end());
-  const std::string wrong = differences(parameters, found);
+  const auto [misfits, unmatched] = differences(parameters, found);
+  const std::string wrong = misfits + (match == Match::strict ? unmatched : "");
   LIMBECK_CHECK(wrong.empty(), "weights do not fit the model", wrong);
   for (NamedParameter& p : parameters) {
+    const auto at = found.find(p.name);
+    if (at == found.end()) continue;
     Tensor& value = p.value.value();
-    const Tensor host = from_file_layout(p, found.at(p.name).to(Device::cpu()));
+    const Tensor host = from_file_layout(p, at->second.to(Device::cpu()));
     value.copy_from(host.to(value.dtype()).to(value.device()));
   }
+  return unmatched.empty() ? "" : unmatched.substr(2);
 }
 
 void save_weights(Module& module, const std::string& path,
@@ -146,10 +162,10 @@ void save_weights(Module& module, const std::string& path,
   write_safetensors(path, export_weights(module, std::move(metadata)));
 }
 
-void load_weights(Module& module, const std::string& path) {
-  const SafetensorsFile file = read_safetensors(path);
+std::string load_weights(Module& module, const std::string& path, const LoadOptions& options) {
+  const SafetensorsFile file = read_weight_files(path);
   try {
-    import_weights(module, file);
+    return import_weights(module, rename_weights(file, options.names), options.match);
   } catch (const std::invalid_argument& e) {
     throw IoError(path + ": " + e.what());
   }

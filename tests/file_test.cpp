@@ -56,5 +56,21 @@ TEST(File, UnusablePlaces) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"taken"});
 }
 
+TEST(File, AMappedFileIsReadAndNeverWritten) {
+  const TemporaryFolder folder;
+  write(folder.file("a"), {"head", "tail"});
+  MappedFile file = map_file(folder.file("a"));
+  ASSERT_EQ(file.size, 8u);
+  EXPECT_EQ(std::string_view(file.data.get(), 8), "headtail");
+  file.data.get()[0] = 'x';
+  EXPECT_EQ(read_text(folder.file("a")), "headtail");
+  write(folder.file("a"), {"other"});  // the map keeps the file that it opened
+  EXPECT_EQ(std::string_view(file.data.get(), 8), "xeadtail");
+  write(folder.file("empty"), {});
+  EXPECT_EQ(map_file(folder.file("empty")).data, nullptr);
+  expect_error<IoError>([&] { map_file(folder.file("none")); }, "none: cannot open: No such file");
+  expect_error<IoError>([&] { map_file(folder.file("")); }, "cannot open: not a regular file");
+}
+
 }  // namespace
 }  // namespace limbeck::testing

@@ -92,5 +92,23 @@ TEST(Tensor, Rejections) {
       "Tensor::from: 2 values for shape (3); expected 3");
 }
 
+TEST(Tensor, WrapsMemoryOfSomebodyElse) {
+  const auto owner = std::make_shared<std::vector<float>>(std::vector<float>{1, 2, 3, 4});
+  {
+    Tensor t = Tensor::wrap({owner, owner->data() + 2}, {2, 1}, DType::f32);
+    EXPECT_EQ(owner.use_count(), 2);
+    EXPECT_EQ(t.to_vector<float>(), (std::vector<float>{3, 4}));
+    t.fill(7);
+  }
+  EXPECT_EQ(owner.use_count(), 1);
+  EXPECT_EQ(*owner, (std::vector<float>{1, 2, 7, 7}));
+  char* odd = reinterpret_cast<char*>(owner->data()) + 1;
+  expect_error(
+      [&] {
+        Tensor::wrap({owner, odd}, {1}, DType::f32);
+      },
+      "expected memory aligned to 4 bytes");
+}
+
 }  // namespace
 }  // namespace limbeck::testing

@@ -107,9 +107,49 @@ TEST(Weights, EveryMisfitIsNamedInOneLineAndNothingChanges) {
       [&] { load_weights(*model, path); },
       path +
           ": weights do not fit the model; 'conv.weight' has shape (2,1,3,3) in the file, "
-          "(2,3,3,3) in the model; missing 'fc.weight' (5,48); 'fc.bias' has dtype i32 in the "
-          "file; expected a floating dtype; unexpected 'fc2.weight' (5,48)");
+          "(2,3,3,3) in the model; 'fc.bias' has dtype i32 in the file; expected a floating dtype; "
+          "missing 'fc.weight' (5,48); unexpected 'fc2.weight' (5,48)");
   expect_same_weights(*model, *untouched);
+}
+
+TEST(Weights, LenientLoadingReportsWhatDidNotMatch) {
+  const auto model = build_model(conv_net(), 1), other = build_model(conv_net(), 2);
+  SafetensorsFile file = export_weights(*other);
+  for (auto& [name, tensor] : file.tensors)
+    if (name == "fc.weight") name = "old.weight";
+  file.tensors.emplace_back("bn.num_batches_tracked", Tensor::full({}, 3, DType::i64));
+  EXPECT_EQ(import_weights(*model, file, Match::lenient),
+            "missing 'fc.weight' (5,48); unexpected 'old.weight' (5,48)");
+  const auto loaded = model->parameters(), expected = other->parameters();
+  EXPECT_TRUE(same_bytes(loaded[0].value.value(), expected[0].value.value()));
+  EXPECT_FALSE(same_bytes(loaded[2].value.value(), expected[2].value.value()));
+  file.tensors[0].second = Tensor::zeros({1});  // what does not fit is refused all the same
+  expect_error([&] { import_weights(*model, file, Match::lenient); }, "has shape (1) in the file");
+}
+
+TEST(Weights, OtherNamesAreTurnedIntoTheModels) {
+  const TemporaryFolder folder;
+  const auto model = build_model(conv_net(), 1), other = build_model(conv_net(), 2);
+  SafetensorsFile file = export_weights(*other);
+  for (auto& [name, tensor] : file.tensors) name = "net." + name;
+  write_safetensors(folder.file("model.safetensors"), file);
+  load_weights(*model, folder.file(""), {.names = {{.match = "net.(.*)", .to = "$1"}}});
+  expect_same_weights(*model, *other);
+}
+
+// A model's buffers are stored and loaded as its parameters are.
+TEST(Weights, BuffersTravelWithTheWeights) {
+  struct Counter : Module {
+    Tensor mean = Tensor::zeros({2});
+    Variable forward(const Variable& x, Context&) override { return x; }
+    Shape output_shape(const Shape& input) const override { return input; }
+    std::vector<NamedBuffer> buffers() override { return {{"running_mean", mean}}; }
+    std::string describe() const override { return "Counter"; }
+  };
+  Counter saved, loaded;
+  saved.mean.fill(3);
+  import_weights(loaded, export_weights(saved));
+  EXPECT_EQ(to_doubles(loaded.mean), (std::vector<double>{3, 3}));
 }
 
 TEST(Weights, AMissingFileIsNamed) {
