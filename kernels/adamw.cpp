@@ -3,19 +3,11 @@
 
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/simd.h>
+#include <limbeck/kernels/optimizer_params.h>
 #include <limbeck/kernels/pieces.h>
 
 namespace limbeck {
 namespace {
-
-void check_like(const char* what, std::size_t i, const Tensor& t, const Tensor& value) {
-  LIMBECK_CHECK(t.defined(), "adamw_step: parameter ", i, " has no ", what, "; expected one like ",
-                value.dtype(), value.shape());
-  LIMBECK_CHECK(
-      t.shape() == value.shape() && t.dtype() == value.dtype() && t.device() == value.device(),
-      "adamw_step: parameter ", i, " has ", what, " ", t.dtype(), t.shape(), " on ", t.device(),
-      ", value ", value.dtype(), value.shape(), " on ", value.device(), "; expected equal ones");
-}
 
 void check_options(const AdamwOptions& o) {
   LIMBECK_CHECK(o.lr >= 0, "adamw_step: lr is ", o.lr, "; expected >= 0");
@@ -28,23 +20,11 @@ void check_options(const AdamwOptions& o) {
 }
 
 void check(std::span<const AdamwParam> params) {
+  detail::check_params("adamw_step", params);
   for (std::size_t i = 0; i < params.size(); ++i) {
     const AdamwParam& p = params[i];
-    LIMBECK_CHECK(p.value.defined(), "adamw_step: parameter ", i, " has no value");
-    LIMBECK_CHECK(p.value.dtype() == DType::f32 ||
-                      (p.value.dtype() == DType::f64 && !p.value.device().is_cuda()),
-                  "adamw_step: parameter ", i, " is ", p.value.dtype(), " on ", p.value.device(),
-                  "; expected f32, or f64 on the CPU");
-    LIMBECK_CHECK(
-        p.value.dtype() == params[0].value.dtype() && p.value.device() == params[0].value.device(),
-        "adamw_step: parameter ", i, " is ", p.value.dtype(), " on ", p.value.device(),
-        ", parameter 0 ", params[0].value.dtype(), " on ", params[0].value.device(),
-        "; expected equal ones");
-    check_like("grad", i, p.grad, p.value);
-    check_like("moment1", i, p.moment1, p.value);
-    check_like("moment2", i, p.moment2, p.value);
-    LIMBECK_CHECK(p.weight_decay >= 0, "adamw_step: parameter ", i, " has weight_decay ",
-                  p.weight_decay, "; expected >= 0");
+    detail::check_beside("adamw_step", "moment1", i, p.moment1, p.value, p.value.dtype());
+    detail::check_beside("adamw_step", "moment2", i, p.moment2, p.value, p.value.dtype());
   }
 }
 
@@ -61,6 +41,7 @@ void adamw_step(std::span<AdamwParam> params, const AdamwOptions& options) {
   check_options(options);
   check(params);
   if (params.empty()) return;
+  detail::check_grad_scale("adamw_step", options.grad_scale, params[0].value);
   LIMBECK_DISPATCH(params[0].value.device(), adamw_step(params, options));
 }
 
@@ -69,10 +50,10 @@ namespace {
 
 template <class T>
 struct Coefficients {
-  T lr, beta1, rest1, beta2, rest2, correction1, correction2, eps;
+  T grad_scale, beta1, rest1, beta2, rest2, correction1, correction2, eps;
 
-  explicit Coefficients(const AdamwOptions& o)
-      : lr(static_cast<T>(o.lr)),
+  Coefficients(T scale, const AdamwOptions& o)
+      : grad_scale(scale),
         beta1(static_cast<T>(o.beta1)),
         rest1(static_cast<T>(1 - o.beta1)),
         beta2(static_cast<T>(o.beta2)),
@@ -86,29 +67,33 @@ inline float root(float x) { return __builtin_sqrtf(x); }
 inline double root(double x) { return __builtin_sqrt(x); }
 
 // decay: what one step leaves of the value.
-template <class T>
-[[gnu::always_inline]] inline void update(T* value, const T* grad, T* moment1, T* moment2,
-                                          std::int64_t n, T decay, const Coefficients<T>& c) {
+template <class T, class G>
+[[gnu::always_inline]] inline void update(T* value, const G* grad, T* moment1, T* moment2,
+                                          std::int64_t n, T lr, T decay, const Coefficients<T>& c) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
-    const T g = grad[i];
+    const T g = static_cast<T>(grad[i]) * c.grad_scale;
     const T m = c.beta1 * moment1[i] + c.rest1 * g;
     const T v = c.beta2 * moment2[i] + c.rest2 * (g * g);
     moment1[i] = m;
     moment2[i] = v;
-    value[i] = value[i] * decay - c.lr * (m / c.correction1) / (root(v / c.correction2) + c.eps);
+    value[i] = value[i] * decay - lr * (m / c.correction1) / (root(v / c.correction2) + c.eps);
   }
 }
 
-template <class T>
+template <class T, class G>
 void step(std::span<AdamwParam> params, const AdamwOptions& o) {
-  const Coefficients<T> coefficients(o);
+  const T scale = o.grad_scale.defined() ? *o.grad_scale.data<T>() : 1;
+  if (!std::isfinite(scale)) return;
+  const Coefficients<T> coefficients(scale, o);
   for_each_piece(params, [&](AdamwParam& p, std::int64_t begin, std::int64_t n) {
     T *value = p.value.data<T>() + begin, *moment1 = p.moment1.data<T>() + begin,
       *moment2 = p.moment2.data<T>() + begin;
-    const T* grad = p.grad.data<T>() + begin;
-    const T decay = static_cast<T>(1 - o.lr * p.weight_decay);
-    simd([&](auto) { update(value, grad, moment1, moment2, n, decay, coefficients); });
+    const G* grad = p.grad.data<G>() + begin;
+    const double rate = o.lr * p.lr_scale;
+    const T lr = static_cast<T>(rate), decay = static_cast<T>(1 - rate * p.weight_decay);
+    simd([&](auto) { update(value, grad, moment1, moment2, n, lr, decay, coefficients); });
+    if constexpr (!std::is_same_v<T, G>) round_piece(p.rounded.data<G>() + begin, value, n);
   });
 }
 
@@ -116,9 +101,12 @@ void step(std::span<AdamwParam> params, const AdamwOptions& o) {
 
 void adamw_step(std::span<AdamwParam> params, const AdamwOptions& options) {
   if (params[0].value.dtype() == DType::f64)
-    step<double>(params, options);
+    step<double, double>(params, options);
   else
-    step<float>(params, options);
+    visit_floating(params[0].grad.dtype(), [&](auto tag) {
+      using G = typename decltype(tag)::type;
+      if constexpr (!std::is_same_v<G, double>) step<float, G>(params, options);
+    });
 }
 
 }  // namespace cpu

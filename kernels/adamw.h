@@ -8,13 +8,17 @@
 
 namespace limbeck {
 
-/// One parameter as an optimiser sees it. All tensors f32 (or all f64 on the CPU), equal shapes.
+/// One parameter as an optimiser sees it, tensors of one shape: value and moments f32 (or all f64
+/// on the CPU). Of a model in bf16 or f16, `value` is the master copy, `grad` has the model's dtype
+/// and so has `rounded`, the model's parameter, which is written.
 struct AdamwParam {
   Tensor value;
   Tensor grad;
   Tensor moment1;
   Tensor moment2;
   double weight_decay;  ///< this parameter's
+  double lr_scale = 1;  ///< >= 0; this parameter's learning rate over the common one
+  Tensor rounded = {};  ///< undefined: grad has value's dtype
 };
 
 struct AdamwOptions {
@@ -23,9 +27,13 @@ struct AdamwOptions {
   double beta2 = 0.999;
   double eps = 1e-8;
   std::int64_t step = 0;  ///< number of this step, from 1
+  /// (1) of value's dtype, on its device: what gradients are multiplied by, read there; where it is
+  /// not finite the step changes nothing. Undefined: 1.
+  Tensor grad_scale = {};
 };
 
 /// Loshchilov and Hutter (2019), decoupled weight decay:
+///   g = grad_scale grad;  lr = options.lr lr_scale
 ///   value *= 1 - lr weight_decay;  m = beta1 m + (1-beta1) g;  v = beta2 v + (1-beta2) g^2
 ///   value -= lr (m / (1-beta1^step)) / (sqrt(v / (1-beta2^step)) + eps)
 /// value and moments are updated in place; grad is read only. The moments start at zero.

@@ -22,6 +22,9 @@ struct TensorTable {
   unsigned first_block[kTensorsPerLaunch + 1];
 };
 
+/// False for infinities and NaN.
+LIMBECK_DEVICE bool finite(float x) { return x - x == 0.0f; }
+
 /// update(entry, i) gets each thread's first element; its others follow kTensorThreads apart.
 template <class Entry, class Update>
 LIMBECK_KERNEL multi_tensor_kernel(TensorTable<Entry> table, Update update) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <limbeck/core/parallel.h>
+#include <limbeck/core/simd.h>
 
 namespace limbeck::cpu {
 
@@ -37,6 +38,15 @@ void for_each_piece(std::span<Param> params, Body body) {
     parallel_for(tasks, run);
   else
     for (std::int64_t t = 0; t < tasks; ++t) run(t);
+}
+
+/// rounded_i = value_i to the nearest: a model's parameter from its master copy.
+template <class G, class T>
+void round_piece(G* rounded, const T* value, std::int64_t n) {
+  simd([=](auto) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < n; ++i) rounded[i] = G(value[i]);
+  });
 }
 
 }  // namespace limbeck::cpu

@@ -13,8 +13,13 @@ AdamwParam random_param(std::int64_t n, DType dtype, Device device, double weigh
   };
   std::vector<double> moment2 = random_values(n, 1, seed + 3);
   for (double& v : moment2) v *= v;
-  return {put(random_values(n, 1, seed)), put(random_values(n, 1, seed + 1)),
-          put(random_values(n, 1, seed + 2)), put(moment2), weight_decay};
+  return {put(random_values(n, 1, seed)),
+          put(random_values(n, 1, seed + 1)),
+          put(random_values(n, 1, seed + 2)),
+          put(moment2),
+          weight_decay,
+          1,
+          {}};
 }
 
 // The formula of the contract with std::pow, one element at a time.
@@ -74,6 +79,42 @@ TEST_P(AdamwTest, ManyParametersOfEverySize) {
     expect_close(params[p].value, values[p], 4 * tolerance(), "value: six roundings and a root");
     expect_close(params[p].moment1, firsts[p], tolerance(), "moment1");
     expect_close(params[p].moment2, seconds[p], tolerance(), "moment2");
+  }
+}
+
+// lr_scale acts as another lr, grad_scale as other gradients; one that is not finite stops the
+// step.
+TEST_P(AdamwTest, ScalesOfRateAndGradient) {
+  const auto step = [&](double lr_scale, double grad_scale, double lr, double gradient) {
+    std::vector<AdamwParam> params = {
+        {make({8}, {1}), make({gradient}, {1}), make({0.5}, {1}), make({2}, {1}), 0.5, lr_scale}};
+    AdamwOptions o = {.lr = lr, .eps = 2, .step = 3};
+    if (grad_scale != 1) o.grad_scale = make({grad_scale}, {1});
+    adamw_step(params, o);
+    return std::vector{params[0].value, params[0].moment1, params[0].moment2};
+  };
+  const auto scaled = step(0.5, 0.25, 0.5, 4), plain = step(1, 1, 0.25, 1);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(same_bytes(scaled[i], plain[i])) << i;
+  const auto stopped = step(1, NAN, 0.25, 1);
+  expect_close(stopped[0], {8}, 0);
+  expect_close(stopped[1], {0.5}, 0);
+}
+
+// A model in 16 bits: the master moves as one of f32 would on the same gradient, the model's
+// parameter is the master rounded.
+TEST_P(AdamwTest, MastersOfSixteenBitModels) {
+  if (dtype() == DType::f64) GTEST_SKIP() << "masters are f32";
+  for (const DType half : {DType::bf16, DType::f16}) {
+    std::vector<AdamwParam> params = {random_param(40000, DType::f32, device(), 0.01, 1)};
+    const Tensor grad = params[0].grad.to(half);
+    std::vector<AdamwParam> plain = {{params[0].value.clone(), grad.to(DType::f32),
+                                      params[0].moment1.clone(), params[0].moment2.clone(), 0.01}};
+    params[0].grad = grad;
+    params[0].rounded = Tensor::full({40000}, 7, half, device());
+    adamw_step(params, {.lr = 0.1, .step = 2});
+    adamw_step(plain, {.lr = 0.1, .step = 2});
+    EXPECT_TRUE(same_bytes(params[0].value, plain[0].value)) << half;
+    EXPECT_TRUE(same_bytes(params[0].rounded, plain[0].value.to(half))) << half;
   }
 }
 
@@ -144,6 +185,26 @@ TEST(Adamw, Rejections) {
         step({a, a, a, a, -0.5}, ok);
       },
       "adamw_step: parameter 1 has weight_decay -0.5; expected >= 0");
+  expect_error(
+      [&] {
+        step({a, a, a, a, 0, -1}, ok);
+      },
+      "adamw_step: parameter 1 has lr_scale -1; expected >= 0");
+  expect_error(
+      [&] {
+        step({a, a, a, a, 0, 1, a}, ok);
+      },
+      "adamw_step: parameter 1 has a rounded copy in f32, value f32; expected bf16 or f16");
+  expect_error(
+      [&] {
+        step({a, a.to(DType::bf16), a, a, 0, 1, a.to(DType::bf16)}, ok);
+      },
+      "adamw_step: parameter 1 has gradients in bf16, parameter 0 in f32");
+  expect_error(
+      [&] {
+        step({a, a, a, a, 0}, {.lr = 1, .step = 1, .grad_scale = a});
+      },
+      "adamw_step: grad_scale is f32(2,3) on cpu; expected one f32 on cpu");
   const Tensor d = a.to(DType::f64), h = a.to(DType::bf16);
   expect_error(
       [&] {

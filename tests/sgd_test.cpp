@@ -12,7 +12,7 @@ SgdParam make_param(const std::vector<double>& value, const std::vector<double>&
   const auto put = [&](const std::vector<double>& v) {
     return Tensor::from(v, shape).to(dtype).to(device);
   };
-  return {put(value), put(grad), put(momentum), weight_decay};
+  return {put(value), put(grad), put(momentum), weight_decay, 1, {}};
 }
 
 // The formula of the contract, one element at a time.
@@ -82,6 +82,41 @@ TEST_P(SgdTest, UndefinedMomentumIsFineWithoutMomentum) {
   params[0].momentum = Tensor();
   sgd_step(params, {.lr = 1});
   expect_close(params[0].value, {0}, 0);
+}
+
+// lr_scale acts as another lr, grad_scale as other gradients; one that is not finite stops the
+// step.
+TEST_P(SgdTest, ScalesOfRateAndGradient) {
+  for (const double momentum : {0.0, 0.5}) {
+    const auto step = [&](double lr_scale, double grad_scale, double lr, double gradient) {
+      std::vector<SgdParam> params = {param({8}, {gradient}, {3}, 0.5)};
+      params[0].lr_scale = lr_scale;
+      sgd_step(params, {.lr = lr, .momentum = momentum, .grad_scale = make({grad_scale}, {1})});
+      return std::vector{params[0].value, params[0].momentum};
+    };
+    const auto scaled = step(0.5, 0.25, 0.5, 4), plain = step(1, 1, 0.25, 1);
+    for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(same_bytes(scaled[i], plain[i])) << i;
+    expect_close(step(1, INFINITY, 0.25, 1)[0], {8}, 0);
+  }
+}
+
+// A model in 16 bits: the master moves as one of f32 would on the same gradient, the model's
+// parameter is the master rounded.
+TEST_P(SgdTest, MastersOfSixteenBitModels) {
+  if (dtype() == DType::f64) GTEST_SKIP() << "masters are f32";
+  const auto values = random_values(3000, 1, 1), grads = random_values(3000, 1, 2);
+  for (const DType half : {DType::bf16, DType::f16}) {
+    std::vector<SgdParam> params = {param(values, grads, values, 0.01)};
+    const Tensor grad = params[0].grad.to(half);
+    std::vector<SgdParam> plain = {
+        {params[0].value.clone(), grad.to(DType::f32), params[0].momentum.clone(), 0.01}};
+    params[0].grad = grad;
+    params[0].rounded = Tensor::full({3000}, 7, half, device());
+    sgd_step(params, {.lr = 0.1, .momentum = 0.9});
+    sgd_step(plain, {.lr = 0.1, .momentum = 0.9});
+    EXPECT_TRUE(same_bytes(params[0].value, plain[0].value)) << half;
+    EXPECT_TRUE(same_bytes(params[0].rounded, plain[0].value.to(half))) << half;
+  }
 }
 
 TEST(Sgd, NoParametersIsNothing) { sgd_step({}, {.lr = 1}); }
