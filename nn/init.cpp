@@ -58,7 +58,11 @@ void initialize(Module& module, Init init, std::uint64_t seed) {
   for (NamedParameter& p : module.parameters()) {
     const RngStream stream = {seed, 0, index++, RngPurpose::init};
     Tensor& t = p.value.value();
-    if (t.rank() >= 2) {
+    if (p.init == InitKind::normal) {
+      fill_normal(t, 1, stream);
+    } else if (p.init != InitKind::drawn) {
+      t.fill(p.init == InitKind::ones ? 1 : 0);
+    } else if (t.rank() >= 2) {
       fan_in = fans_of(t.shape()).in;
       fill_weight(t, init, stream);
     } else if (init == Init::torch_default) {

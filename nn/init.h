@@ -15,8 +15,9 @@ namespace limbeck {
 /// 2/(fan_in + fan_out). Both as U or as N, biases 0.
 enum class Init { torch_default, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal };
 
-/// Overwrites all parameters. Numbers are drawn on the CPU, for parameter i from the stream {seed,
-/// step 0, layer i, RngPurpose::init}, then copied: the same bits on every device and machine.
+/// Overwrites all parameters, each by its InitKind. Numbers are drawn on the CPU, for parameter i
+/// from the stream {seed, step 0, layer i, RngPurpose::init}, then copied: the same bits on every
+/// device and machine.
 void initialize(Module& module, Init init, std::uint64_t seed);
 
 /// t_i = bound (2 u_i - 1), any floating dtype and device; written. u_i is word i as a float.

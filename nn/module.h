@@ -33,12 +33,18 @@ struct Context {
 /// (C,H,W) there. Everything else is the same.
 enum class Layout { plain, conv_ohwi, linear_hwc };
 
+/// What initialize() gives a parameter. drawn: by the recipe asked for, of the fans of a weight
+/// (two extents or more) or as a bias (one). ones, zeros and normal (of mean 0, deviation 1): in
+/// any case.
+enum class InitKind { drawn, ones, zeros, normal };
+
 struct NamedParameter {
   std::string name;  ///< dotted, as PyTorch names it: "fc1.weight"
   Variable value;
   Layout layout = Layout::plain;
   Shape image = {};   ///< linear_hwc: (H,W,C)
   bool decay = true;  ///< false for biases, which an optimiser may exempt from weight decay
+  InitKind init = InitKind::drawn;
 };
 
 /// What belongs to a model and its files but is not trained: a running mean.
