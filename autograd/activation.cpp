@@ -7,7 +7,7 @@ Variable activation(const Variable& x, Activation act) {
   if (act == Activation::none) return x;
   Tensor y = Tensor::empty_like(x.value());
   activation_forward(y, x.value(), act);
-  const Tensor saved = act == Activation::gelu ? x.value() : y;
+  const Tensor saved = activation_saves_input(act) ? x.value() : y;
   return record("activation", y, {x}, [saved, act](const Tensor& dy, std::span<InputGrad> inputs) {
     Tensor dx = dy;
     activation_backward(dx, dy, saved, act);

@@ -7,7 +7,8 @@
 
 namespace limbeck {
 
-/// act(x), any shape; x itself for Activation::none. Saves x for gelu, the result for the others.
+/// act(x), any shape; x itself for Activation::none. Saves x if
+/// activation_saves_input, else the result.
 Variable activation(const Variable& x, Activation act);
 
 }  // namespace limbeck

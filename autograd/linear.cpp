@@ -27,10 +27,10 @@ Variable linear(const Variable& x, const Variable& w, const Variable& bias, Acti
   std::vector<Variable> inputs = {x, w, bias};
   Tensor y = Tensor::empty({xv.dim(0), wv.dim(0)}, xv.dtype(), xv.device());
   Tensor pre;
-  if (act == Activation::gelu && records(inputs)) pre = Tensor::empty_like(y);
+  if (activation_saves_input(act) && records(inputs)) pre = Tensor::empty_like(y);
   linear_forward(y, pre.defined() ? &pre : nullptr, xv, wv,
                  bias.defined() ? bias.value() : Tensor(), act);
-  const Tensor saved = act == Activation::gelu ? pre : y;
+  const Tensor saved = activation_saves_input(act) ? pre : y;
   return record("linear", y, std::move(inputs),
                 [xv, wv, saved, act](const Tensor& dy, std::span<InputGrad> grads) {
                   linear_backward(dy, grads, xv, wv, saved, act);

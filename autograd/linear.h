@@ -8,9 +8,9 @@
 namespace limbeck {
 
 /// act(x w^T + bias): x (N,I), w (O,I), bias (O) or undefined; result (N,O). Saves x, w and the
-/// output, or for gelu the value before the activation. The gradients of w and bias are added to
-/// their buffers by the kernels themselves, so in MathMode::exact on the CPU micro-batches that
-/// follow each other give the same bits as the whole batch.
+/// output, or the value before the activation if activation_saves_input. The gradients of w and
+/// bias are added to their buffers by the kernels themselves, so in MathMode::exact on the CPU
+/// micro-batches that follow each other give the same bits as the whole batch.
 Variable linear(const Variable& x, const Variable& w, const Variable& bias,
                 Activation act = Activation::none);
 

@@ -4,13 +4,14 @@
 #include <array>
 
 #include <limbeck/core/dispatch.h>
-#include <limbeck/core/math.h>
+#include <limbeck/kernels/activation_functions.h>
 #include <limbeck/kernels/pointwise.h>
 
 namespace limbeck {
 namespace {
 
-constexpr std::array<std::string_view, 5> kNames = {"none", "relu", "gelu", "tanh", "sigmoid"};
+constexpr std::array<std::string_view, 9> kNames = {
+    "none", "relu", "gelu", "tanh", "sigmoid", "silu", "gelu_tanh", "relu6", "hardswish"};
 
 void check_like(const char* op, const char* name, const Tensor& x, const char* which,
                 const Tensor& y) {
@@ -32,8 +33,14 @@ std::string_view activation_name(Activation act) { return kNames[static_cast<std
 Activation parse_activation(std::string_view name) {
   for (std::size_t i = 0; i < kNames.size(); ++i)
     if (kNames[i] == name) return static_cast<Activation>(i);
-  throw std::invalid_argument(
-      detail::concat("activation '", name, "'; expected none, relu, gelu, tanh or sigmoid"));
+  throw std::invalid_argument(detail::concat(
+      "activation '", name,
+      "'; expected none, relu, gelu, tanh, sigmoid, silu, gelu_tanh, relu6 or hardswish"));
+}
+
+bool activation_saves_input(Activation act) {
+  return act == Activation::gelu || act == Activation::gelu_tanh || act == Activation::silu ||
+         act == Activation::hardswish;
 }
 
 void activation_forward(Tensor& y, const Tensor& x, Activation act) {
@@ -50,72 +57,6 @@ void activation_backward(Tensor& dx, const Tensor& dy, const Tensor& saved, Acti
 }
 
 namespace cpu {
-namespace {
-
-struct Relu {
-  template <class F>
-  F operator()(F x) const {
-    return x < F(0) ? F(0) : x;  // a NaN stays
-  }
-  template <class F>
-  F operator()(F dy, F y) const {
-    return y > F(0) ? dy : F(0);
-  }
-};
-
-struct Gelu {
-  template <class F>
-  F operator()(F x) const {
-    return F(0.5) * x * (F(1) + math::erf(x * F(0.70710678118654752)));
-  }
-  // d/dx x Phi(x) = Phi(x) + x exp(-x^2/2) / sqrt(2 pi)
-  template <class F>
-  F operator()(F dy, F x) const {
-    const F cdf = F(0.5) * (F(1) + math::erf(x * F(0.70710678118654752)));
-    const F density = F(0.39894228040143268) * math::exp(F(-0.5) * x * x);
-    return dy * math::fma(x, density, cdf);
-  }
-};
-
-struct Tanh {
-  template <class F>
-  F operator()(F x) const {
-    return math::tanh(x);
-  }
-  template <class F>
-  F operator()(F dy, F y) const {
-    return dy * math::fma(-y, y, F(1));
-  }
-};
-
-struct Sigmoid {
-  template <class F>
-  F operator()(F x) const {
-    return F(1) / (F(1) + math::exp(-x));
-  }
-  template <class F>
-  F operator()(F dy, F y) const {
-    return dy * y * (F(1) - y);
-  }
-};
-
-template <class Fn>
-void visit_activation(Activation act, Fn fn) {
-  switch (act) {
-    case Activation::relu:
-      return fn(Relu{});
-    case Activation::gelu:
-      return fn(Gelu{});
-    case Activation::tanh:
-      return fn(Tanh{});
-    case Activation::sigmoid:
-      return fn(Sigmoid{});
-    case Activation::none:
-      break;
-  }
-}
-
-}  // namespace
 
 void activation_forward(Tensor& y, const Tensor& x, Activation act) {
   if (act == Activation::none) return y.copy_from(x);

@@ -19,7 +19,8 @@ void matmul(Tensor& c, const Tensor& a, Trans trans_a, const Tensor& b, Trans tr
             Out out = Out::write);
 
 /// y (N,O) = act(x (N,I) w^T + bias), written; w (O,I), bias (O) or undefined. When `pre` is not
-/// null, the value before the activation is written there too (what gelu's backward needs).
+/// null, the value before the activation is written there too (what backward
+/// needs if activation_saves_input).
 void linear_forward(Tensor& y, Tensor* pre, const Tensor& x, const Tensor& w, const Tensor& bias,
                     Activation act);
 

@@ -23,8 +23,9 @@ TEST_P(ActivationGradTest, HandNumbers) {
 
 // 1e-6: h^2 f'''/6; no value lies within h of relu's kink.
 TEST(ActivationGrad, Gradients) {
-  for (const Activation act : {Activation::none, Activation::relu, Activation::gelu,
-                               Activation::tanh, Activation::sigmoid}) {
+  for (const Activation act :
+       {Activation::none, Activation::relu, Activation::gelu, Activation::tanh, Activation::sigmoid,
+        Activation::silu, Activation::gelu_tanh, Activation::relu6, Activation::hardswish}) {
     const GradCheckResult result =
         grad_check([act](std::span<const Variable> v) { return activation(v[0], act); },
                    {Tensor::from(random_values(30, 3), {5, 6})});

@@ -9,8 +9,9 @@
 namespace limbeck::testing {
 namespace {
 
-constexpr Activation kAll[] = {Activation::none, Activation::relu, Activation::gelu,
-                               Activation::tanh, Activation::sigmoid};
+constexpr Activation kAll[] = {Activation::none,      Activation::relu,    Activation::gelu,
+                               Activation::tanh,      Activation::sigmoid, Activation::silu,
+                               Activation::gelu_tanh, Activation::relu6,   Activation::hardswish};
 
 double value(Activation act, double x) {
   switch (act) {
@@ -24,6 +25,14 @@ double value(Activation act, double x) {
       return std::tanh(x);
     case Activation::sigmoid:
       return 1 / (1 + std::exp(-x));
+    case Activation::silu:
+      return x / (1 + std::exp(-x));
+    case Activation::gelu_tanh:
+      return x * 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::relu6:
+      return std::min(std::max(x, 0.0), 6.0);
+    case Activation::hardswish:
+      return x * std::min(std::max(x + 3, 0.0), 6.0) / 6;
   }
   return 0;
 }
@@ -48,7 +57,18 @@ TEST_P(ActivationTest, HandNumbers) {
                tolerance());
   expect_close(forward(x, Activation::sigmoid), {0.119202922022118, 0.5, 0.731058578630005},
                tolerance());
+  // x s(x), with s(1) as above; torch's gelu(approximate="tanh"); 1 * 4 / 6.
+  expect_close(forward(x, Activation::silu), {-0.238405844044235, 0, 0.731058578630005},
+               tolerance());
+  expect_close(forward(x, Activation::gelu_tanh), {-0.0454023059122249, 0, 0.841191990608276},
+               tolerance());
+  expect_close(forward(x, Activation::hardswish), {-1.0 / 3, 0, 2.0 / 3}, tolerance());
+  expect_close(forward(make({-2, 4, 7}, {3}), Activation::relu6), {0, 4, 6}, tolerance());
   Tensor dx = make_like({3});
+  activation_backward(dx, dy, make({0, 6, 4}, {3}), Activation::relu6);
+  expect_close(dx, {0, 0, 3}, tolerance());
+  activation_backward(dx, dy, make({-3, 0, 3}, {3}), Activation::hardswish);  // 0, 1/2, 1
+  expect_close(dx, {0, 1, 3}, tolerance());
   activation_backward(dx, dy, make({0, 0, 1}, {3}), Activation::relu);
   expect_close(dx, {0, 0, 3}, tolerance());
   activation_backward(dx, dy, make({-1, 0.5, 0}, {3}), Activation::tanh);  // dy (1 - y^2)
@@ -73,8 +93,11 @@ TEST_P(ActivationTest, BackwardIsTheDerivativeOfForward) {
   const double h = 1e-5;
   for (Activation act : kAll)
     for (std::int64_t n : {1, 33, 100000}) {
-      const Tensor x = make(random_values(n, 4, 1), {n}), dy = make(random_values(n, 1, 2), {n});
-      const Tensor saved = act == Activation::gelu ? x : forward(x, act);
+      auto values = random_values(n, 4, 1);
+      for (double& v : values)
+        if (std::abs(std::abs(v) - 3) < 0.02) v = 2;  // no difference across hardswish's kinks
+      const Tensor x = make(values, {n}), dy = make(random_values(n, 1, 2), {n});
+      const Tensor saved = activation_saves_input(act) ? x : forward(x, act);
       Tensor dx = make_like({n});
       activation_backward(dx, dy, saved, act);
       const auto xv = to_doubles(x), dyv = to_doubles(dy);
@@ -128,7 +151,8 @@ TEST(Activation, SameBitsForThreadsAndInstructionSets) {
 TEST(Activation, NamesAreReadBack) {
   for (Activation act : kAll) EXPECT_EQ(parse_activation(activation_name(act)), act);
   expect_error([] { parse_activation("swish"); },
-               "activation 'swish'; expected none, relu, gelu, tanh or sigmoid");
+               "activation 'swish'; expected none, relu, gelu, tanh, sigmoid, silu, "
+               "gelu_tanh, relu6 or hardswish");
 }
 
 TEST(Activation, Rejections) {

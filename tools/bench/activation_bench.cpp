@@ -14,7 +14,8 @@ void bench_activation(Bench& bench) {
   const std::int64_t n = 1 << 20;
   const double N = static_cast<double>(n);
   for (const Activation act :
-       {Activation::relu, Activation::gelu, Activation::tanh, Activation::sigmoid}) {
+       {Activation::relu, Activation::gelu, Activation::tanh, Activation::sigmoid, Activation::silu,
+        Activation::gelu_tanh, Activation::relu6, Activation::hardswish}) {
     const auto make = [&] {
       return Slot{bench.zeros({n}), bench.zeros({n}), bench.random({n}, 4), bench.random({n})};
     };
