@@ -12,11 +12,11 @@ namespace limbeck {
 /// One batch of B samples, on the device of its source. Row b of every tensor is sample b's, so
 /// that a micro-batch is rows of a batch.
 struct Batch {
-  Tensor x;           ///< what a model reads: (B,H,W,C) f32 images, (B,T) i32 tokens
-  Tensor labels;      ///< i32 (B), or (B,T) where every step has a label; kIgnoreIndex counts not
-  Tensor samples;     ///< (B) i32, which samples of the source these are
-  Tensor lengths;     ///< (B) i32, valid steps of each sequence; undefined: all of them
-  double targets = 0; ///< labels that count: what the loss is a mean over
+  Tensor x;            ///< what a model reads: (B,H,W,C) f32 images, (B,T) i32 tokens
+  Tensor labels;       ///< i32 (B), or (B,T) where every step has a label; kIgnoreIndex counts not
+  Tensor samples;      ///< (B) i32, which samples of the source these are
+  Tensor lengths;      ///< (B) i32, valid steps of each sequence; undefined: all of them
+  double targets = 0;  ///< labels that count: what the loss is a mean over
   /// Images that are mixtures of two (kernels/mix_images.h): label_weight of `labels` and the rest
   /// of `other_labels`. Undefined: they are not.
   Tensor other_labels;
@@ -45,5 +45,9 @@ class BatchSource {
   /// was fetched before.
   virtual Batch fetch(std::int64_t first, std::int64_t last, std::uint32_t step) = 0;
 };
+
+/// Rows [first, last) of a batch; its `targets` stay the whole batch's, so that the losses of its
+/// parts add up to its own.
+Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last);
 
 }  // namespace limbeck

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include <limbeck/distill/batch_source.h>
 #include <limbeck/nn/module.h>
 
 namespace limbeck {
@@ -14,9 +15,13 @@ struct Preprocess {
   double shift = 0;
 };
 
-/// Logits (N,V) f32 of one batch x f32, in evaluation mode, nothing recorded. A model of another
-/// dtype computes in that one.
-Tensor infer(Module& model, const Tensor& x);
+/// Logits f32 of one batch x, f32 or i32 tokens, in evaluation mode, nothing recorded. A model of
+/// another dtype computes in that one. lengths as in Context.
+Tensor infer(Module& model, const Tensor& x, const Tensor& lengths = {});
+
+/// Logits (N,V) f32 of all samples of a source that does not augment, in their order; else as
+/// below.
+Tensor predict(Module& model, BatchSource& data, std::int64_t batch = 500);
 
 /// Logits (N,V) f32 of images (N,H,W,C), u8 or f32, on the images' device; in evaluation mode,
 /// nothing recorded. `batch` rows at a time; in MathMode::exact the result does not depend on it. N

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include <limbeck/autograd/cross_entropy.h>
+#include <limbeck/autograd/reshape.h>
 #include <limbeck/distill/kd_loss.h>
 #include <limbeck/distill/shuffle.h>
 #include <limbeck/kernels/elementwise.h>
@@ -23,11 +24,8 @@ std::unique_ptr<Optimizer> make_optimizer(Module& model, const Recipe& recipe) {
   return std::make_unique<Adamw>(model.parameters(), std::get<AdamwConfig>(recipe.optimizer));
 }
 
-void check(const TrainSet& data, const Teacher& teacher, const TrainerOptions& options) {
+void check(const BatchSource& data, const Teacher& teacher, const TrainerOptions& options) {
   const Recipe& recipe = options.recipe;
-  LIMBECK_CHECK(data.images.rank() == 4 && data.labels.shape() == Shape{data.images.dim(0)},
-                "Trainer: images have shape ", data.images.shape(), ", labels ",
-                data.labels.shape(), "; expected (N,H,W,C) and (N)");
   LIMBECK_CHECK(recipe.epochs >= 1, "Trainer: epochs is ", recipe.epochs, "; expected >= 1");
   LIMBECK_CHECK(recipe.batch >= 1, "Trainer: batch is ", recipe.batch, "; expected >= 1");
   LIMBECK_CHECK(recipe.accumulate >= 1 && recipe.accumulate <= recipe.batch,
@@ -40,22 +38,23 @@ void check(const TrainSet& data, const Teacher& teacher, const TrainerOptions& o
       has_teacher == options.distill.has_value(), "Trainer: ",
       has_teacher ? "a teacher but no loss to use it" : "a distillation loss but no teacher",
       "; expected both or neither");
-  LIMBECK_CHECK(!teacher.logits.defined() || recipe.max_jitter == 0,
-                "Trainer: teacher logits computed before with max_jitter ", recipe.max_jitter,
-                "; expected 0, or the teacher's model");
+  LIMBECK_CHECK(!teacher.logits.defined() || !data.augments(),
+                "Trainer: teacher logits computed before for data that is augmented; expected no "
+                "augmentation, or the teacher's model");
 }
 
 }  // namespace
 
-Trainer::Trainer(Module& student, const TrainSet& data, const Teacher& teacher,
+Trainer::Trainer(Module& student, BatchSource& data, const Teacher& teacher,
                  const TrainerOptions& options)
-    : student_(student), data_(data), teacher_(teacher), options_(options), samples_(data.samples) {
+    : student_(student), data_(data), teacher_(teacher), options_(options) {
   check(data, teacher, options);
-  if (samples_.empty()) {
-    samples_.resize(static_cast<std::size_t>(data.images.dim(0)));
-    std::iota(samples_.begin(), samples_.end(), 0);
+  std::vector<std::int32_t>& samples = options_.samples;
+  if (samples.empty()) {
+    samples.resize(static_cast<std::size_t>(data.size()));
+    std::iota(samples.begin(), samples.end(), 0);
   }
-  const auto count = static_cast<std::int64_t>(samples_.size());
+  const auto count = static_cast<std::int64_t>(samples.size());
   LIMBECK_CHECK(count >= 1, "Trainer: no samples; expected at least one");
   const Recipe& recipe = options_.recipe;
   steps_per_epoch_ = (count + recipe.batch - 1) / recipe.batch;
@@ -64,7 +63,7 @@ Trainer::Trainer(Module& student, const TrainSet& data, const Teacher& teacher,
   if (schedule.total_steps == 0) schedule.total_steps = state_.total_steps;
   learning_rate(schedule, 0);  // refuses a bad schedule now rather than at the first step
   optimizer_ = make_optimizer(student_, recipe);
-  loss_sum_ = Tensor::zeros({1}, DType::f32, data.images.device());
+  loss_sum_ = Tensor::zeros({1}, DType::f32, data.device());
 }
 
 bool Trainer::resume() {
@@ -87,27 +86,26 @@ void Trainer::run(const std::function<void(const Progress&)>& report) {
   }
 }
 
-/// The data rows of the batch that comes next.
-Tensor Trainer::batch_index() {
+Batch Trainer::next_batch() {
   const std::int64_t epoch = state_.step / steps_per_epoch_;
-  const auto count = static_cast<std::int64_t>(samples_.size());
-  if (epoch != order_epoch_) {
-    order_ = Tensor::from(shuffled(samples_, options_.seed, static_cast<std::uint32_t>(epoch)),
-                          {count}, data_.images.device());
-    order_epoch_ = epoch;
+  const auto count = static_cast<std::int64_t>(options_.samples.size());
+  if (epoch != epoch_) {
+    const auto number = static_cast<std::uint32_t>(epoch);
+    data_.begin_epoch(shuffled(options_.samples, options_.seed, number), number);
+    epoch_ = epoch;
   }
-  const std::int64_t begin = state_.step % steps_per_epoch_ * options_.recipe.batch;
-  return order_.rows(begin, std::min(begin + options_.recipe.batch, count));
+  const std::int64_t first = state_.step % steps_per_epoch_ * options_.recipe.batch;
+  return data_.fetch(first, std::min(first + options_.recipe.batch, count),
+                     static_cast<std::uint32_t>(state_.step));
 }
 
 void Trainer::train_step() {
-  const Tensor index = batch_index();
-  const std::int64_t rows = index.dim(0);
+  const Batch batch = next_batch();
+  const std::int64_t rows = batch.x.dim(0);
   const std::int64_t part = (rows + options_.recipe.accumulate - 1) / options_.recipe.accumulate;
   optimizer_->zero_grad();
   for (std::int64_t first = 0; first < rows; first += part) {
-    const Tensor loss = train_part(index.rows(first, std::min(first + part, rows)), first,
-                                   static_cast<double>(rows));
+    const Tensor loss = train_part(part_of(batch, first, std::min(first + part, rows)), first);
     add(loss_sum_, loss_sum_, loss);
   }
   optimizer_->step(learning_rate(options_.recipe.schedule, state_.step));
@@ -115,41 +113,38 @@ void Trainer::train_step() {
   ++loss_steps_;
 }
 
-/// Forward and backward of the rows of the batch that begin at first_row; returns their share of
-/// the batch's loss.
-Tensor Trainer::train_part(const Tensor& index, std::int64_t first_row, double batch_rows) {
-  const auto step = static_cast<std::uint32_t>(state_.step);
-  const Tensor& images = data_.images;
-  Tensor x = Tensor::empty({index.dim(0), images.dim(1), images.dim(2), images.dim(3)}, DType::f32,
-                           images.device());
-  gather_images(x, images, index,
-                {.scale = options_.input.scale,
-                 .shift = options_.input.shift,
-                 .max_jitter = options_.recipe.max_jitter,
-                 .stream = {options_.seed, step, 0, RngPurpose::augment},
-                 .first_sample = first_row});
-  Context context{.training = true, .seed = options_.seed, .step = step, .first_row = first_row};
-  const Variable logits = student_.forward(Variable(x), context);
-  const Variable loss = loss_of(logits, x, index, batch_rows);
+/// Forward and backward of the part of a batch that begins at first_row; returns its share of the
+/// batch's loss.
+Tensor Trainer::train_part(const Batch& part, std::int64_t first_row) {
+  Context context{.training = true,
+                  .seed = options_.seed,
+                  .step = static_cast<std::uint32_t>(state_.step),
+                  .first_row = first_row,
+                  .lengths = part.lengths};
+  const Variable logits = student_.forward(Variable(part.x), context);
+  const Variable loss = loss_of(logits, part);
   loss.backward();
   return loss.value();
 }
 
-Variable Trainer::loss_of(const Variable& logits, const Tensor& x, const Tensor& index,
-                          double batch_rows) {
-  Tensor labels = Tensor::empty({index.dim(0)}, DType::i32, index.device());
-  gather_rows(labels, data_.labels, index);
-  if (!options_.distill) return cross_entropy(logits, labels, {.mean_over = batch_rows});
+/// Logits are (B,V), or (B,T,V) where every step has a label.
+Variable Trainer::loss_of(const Variable& given, const Batch& part) {
+  const std::int64_t rows = part.labels.numel();
+  const auto as_rows = [&](const Shape& logits) { return Shape{rows, logits[logits.rank() - 1]}; };
+  const Variable logits = reshape(given, as_rows(given.value().shape()));
+  const Tensor labels = part.labels.reshape({rows});
+  if (!options_.distill) return cross_entropy(logits, labels, {.mean_over = part.targets});
   KdLossOptions loss = *options_.distill;
-  loss.mean_over = batch_rows;
-  return kd_loss(logits, teacher_logits(x, index), labels, loss);
+  loss.mean_over = part.targets;
+  const Tensor teacher = teacher_logits(part);
+  return kd_loss(logits, teacher.reshape(as_rows(teacher.shape())), labels, loss);
 }
 
-Tensor Trainer::teacher_logits(const Tensor& x, const Tensor& index) {
-  if (!teacher_.logits.defined()) return infer(*teacher_.model, x);
-  Tensor rows = Tensor::empty({index.dim(0), teacher_.logits.dim(1)}, teacher_.logits.dtype(),
-                              index.device());
-  gather_rows(rows, teacher_.logits, index);
+Tensor Trainer::teacher_logits(const Batch& part) {
+  if (!teacher_.logits.defined()) return infer(*teacher_.model, part.x, part.lengths);
+  Tensor rows = Tensor::empty({part.samples.dim(0), teacher_.logits.dim(1)},
+                              teacher_.logits.dtype(), part.samples.device());
+  gather_rows(rows, teacher_.logits, part.samples);
   return rows;
 }
 
@@ -165,7 +160,7 @@ Progress Trainer::progress() {
 }
 
 void Trainer::checkpoint() {
-  Tensor flag = Tensor::empty({1}, DType::i32, data_.images.device());
+  Tensor flag = Tensor::empty({1}, DType::i32, data_.device());
   for (const NamedParameter& p : student_.parameters()) {
     all_finite(flag, p.value.value());
     if (flag.item() == 0) give_up("weight \"" + p.name + "\" is not finite");

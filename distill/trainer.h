@@ -11,6 +11,7 @@
 
 #include <limbeck/distill/checkpoint.h>
 #include <limbeck/distill/evaluate.h>
+#include <limbeck/distill/image_source.h>
 #include <limbeck/kernels/kd_loss.h>
 #include <limbeck/nn/optimizer.h>
 #include <limbeck/nn/schedule.h>
@@ -22,26 +23,19 @@ struct TrainingError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Images (N,H,W,C) u8 or f32 and labels (N) i32 on the device that trains.
-struct TrainSet {
-  Tensor images;
-  Tensor labels;
-  std::vector<std::int32_t> samples = {};  ///< the rows to train on; empty: all
-};
-
 /// How one model is trained.
 struct Recipe {
   std::int64_t epochs = 0;
   std::int64_t batch = 0;
   std::int64_t accumulate = 1;  ///< a batch is computed in this many parts; the bits stay the same
-  int max_jitter = 0;           ///< images move by up to this many pixels (kernels/gather.h)
+  Augment augment;              ///< of images; it is their source that varies them
   std::variant<SgdConfig, AdamwConfig> optimizer;
   Schedule schedule;  ///< total_steps = 0 stands for the whole run
 };
 
-/// Where soft targets come from: `logits` (N,V) computed before for every row of the train set
-/// (only without jitter), or else `model`, run in evaluation mode on what the student sees and in
-/// the dtype of its own parameters.
+/// Where soft targets come from: `logits` (N,V) computed before for every sample of the source
+/// (only where it does not augment), or else `model`, run in evaluation mode on what the student
+/// sees and in the dtype of its own parameters.
 struct Teacher {
   Module* model = nullptr;
   Tensor logits = {};
@@ -49,12 +43,12 @@ struct Teacher {
 
 struct TrainerOptions {
   Recipe recipe;
-  Preprocess input;
   std::uint64_t seed = 0;
-  std::optional<KdLossOptions> distill;  ///< none: cross-entropy on the labels
-  std::int64_t report_every = 100;       ///< steps between looks at the loss
-  std::string checkpoint;                ///< file; empty: none is written
-  std::int64_t checkpoint_every = 0;     ///< steps; 0: never
+  std::vector<std::int32_t> samples = {};  ///< to train on; empty: all of the source
+  std::optional<KdLossOptions> distill;    ///< none: cross-entropy on the labels
+  std::int64_t report_every = 100;         ///< steps between looks at the loss
+  std::string checkpoint;                  ///< file; empty: none is written
+  std::int64_t checkpoint_every = 0;       ///< steps; 0: never
 };
 
 struct Progress {
@@ -71,7 +65,7 @@ class Trainer {
  public:
   /// Everything given must outlive the trainer. Throws std::invalid_argument for options out of
   /// range and for a teacher without `distill` or the reverse.
-  Trainer(Module& student, const TrainSet& data, const Teacher& teacher,
+  Trainer(Module& student, BatchSource& data, const Teacher& teacher,
           const TrainerOptions& options);
 
   std::int64_t step() const { return state_.step; }
@@ -87,25 +81,23 @@ class Trainer {
 
  private:
   void train_step();
-  Tensor train_part(const Tensor& index, std::int64_t first_row, double batch_rows);
-  Variable loss_of(const Variable& logits, const Tensor& x, const Tensor& index, double batch_rows);
-  Tensor teacher_logits(const Tensor& x, const Tensor& index);
-  Tensor batch_index();
+  Tensor train_part(const Batch& part, std::int64_t first_row);
+  Variable loss_of(const Variable& logits, const Batch& part);
+  Tensor teacher_logits(const Batch& part);
+  Batch next_batch();
   Progress progress();
   void checkpoint();
   void give_up(const std::string& what) const;
 
   Module& student_;
-  const TrainSet& data_;
+  BatchSource& data_;
   Teacher teacher_;
   TrainerOptions options_;
-  std::vector<std::int32_t> samples_;
   std::unique_ptr<Optimizer> optimizer_;
   TrainState state_;
   std::int64_t steps_per_epoch_ = 0;
-  std::int64_t order_epoch_ = -1;  ///< the epoch order_ belongs to
-  Tensor order_;                   ///< (samples) i32, on the device
-  Tensor loss_sum_;                ///< of the steps since the last report; stays NaN or inf
+  std::int64_t epoch_ = -1;  ///< that data_ was told the order of
+  Tensor loss_sum_;          ///< of the steps since the last report; stays NaN or inf
   std::int64_t loss_steps_ = 0;
   std::int64_t last_checkpoint_ = -1;
 };

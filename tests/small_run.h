@@ -27,16 +27,18 @@ enum class SmallLoss { labels, teacher, teacher_logits };
 /// split when accumulating. `labels` uses SGD with momentum, jitter and dropout; the others AdamW,
 /// with the teacher run on every batch (with jitter) or its logits computed before (without).
 struct SmallRun {
-  TrainSet data;
+  Tensor images, labels;
+  std::unique_ptr<TensorSource> data;
   std::unique_ptr<Sequential> teacher, student;
   Teacher targets;
   TrainerOptions options;
 
   explicit SmallRun(SmallLoss loss, Device device = Device::cpu()) {
-    data.images = Tensor::empty({300, 28, 28, 1}, DType::u8);
-    data.labels = Tensor::empty({300}, DType::i32);
-    draw_synthetic_digits(data.images, data.labels, 1);
-    data = {data.images.to(device), data.labels.to(device)};
+    images = Tensor::empty({300, 28, 28, 1}, DType::u8);
+    labels = Tensor::empty({300}, DType::i32);
+    draw_synthetic_digits(images, labels, 1);
+    images = images.to(device);
+    labels = labels.to(device);
     teacher = build_model({{28, 28, 1}, {layer("linear", 10)}}, 2, DType::f32, device);
     student = build_model(
         {{28, 28, 1},
@@ -44,7 +46,7 @@ struct SmallRun {
         3, DType::f32, device);
     options.recipe = {.epochs = 3,
                       .batch = 128,
-                      .max_jitter = 2,
+                      .augment = {.max_jitter = 2},
                       .optimizer = AdamwConfig{},
                       .schedule = {.kind = ScheduleKind::cosine, .lr = 0.01}};
     options.seed = 5;
@@ -58,12 +60,16 @@ struct SmallRun {
     if (loss == SmallLoss::teacher) {
       targets.model = teacher.get();
     } else {
-      options.recipe.max_jitter = 0;
-      targets.logits = predict(*teacher, data.images, options.input);
+      options.recipe.augment.max_jitter = 0;
+      targets.logits = predict(*teacher, images, {});
     }
   }
 
-  Trainer trainer() { return Trainer(*student, data, targets, options); }
+  Trainer trainer() {
+    data = std::make_unique<TensorSource>(images, labels, 10, Preprocess{}, options.recipe.augment,
+                                          options.seed);
+    return Trainer(*student, *data, targets, options);
+  }
   std::string digest() { return weights_digest(*student); }
 };
 

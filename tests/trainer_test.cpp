@@ -57,7 +57,7 @@ TEST(Trainer, SeedChangesTheResult) {
 TEST(Trainer, LearnsItsTrainingData) {
   SmallRun run(SmallLoss::labels);
   run.options.recipe.epochs = 30;
-  run.options.recipe.max_jitter = 0;
+  run.options.recipe.augment.max_jitter = 0;
   std::vector<double> losses;
   run.trainer().run([&](const Progress& p) { losses.push_back(p.loss); });
   EXPECT_NEAR(losses.front(), std::log(10.0), 0.5);  // an untrained model knows nothing
@@ -80,12 +80,12 @@ TEST(Trainer, SamplesLeaveTheRestOut) {
   SmallRun some(SmallLoss::labels), all(SmallLoss::labels);
   std::vector<std::int32_t> rows;
   for (std::int32_t n = 0; n < 300; n += 3) rows.push_back(n);
-  some.data.samples = rows;
+  some.options.samples = rows;
   const Tensor index = Tensor::from(rows, {100});
-  TrainSet fewer = {Tensor::empty({100, 28, 28, 1}, DType::u8), Tensor::empty({100}, DType::i32)};
-  gather_rows(fewer.images, all.data.images, index);
-  gather_rows(fewer.labels, all.data.labels, index);
-  all.data = fewer;
+  all.images = Tensor::empty({100, 28, 28, 1}, DType::u8);
+  all.labels = Tensor::empty({100}, DType::i32);
+  gather_rows(all.images, some.images, index);
+  gather_rows(all.labels, some.labels, index);
   some.trainer().run();
   all.trainer().run();
   EXPECT_EQ(some.digest(), all.digest());
@@ -93,7 +93,7 @@ TEST(Trainer, SamplesLeaveTheRestOut) {
 
 TEST(Trainer, LogitsComputedBeforeStandForTheTeacher) {
   SmallRun before(SmallLoss::teacher_logits), live(SmallLoss::teacher);
-  live.options.recipe.max_jitter = 0;
+  live.options.recipe.augment.max_jitter = 0;
   before.trainer().run();
   live.trainer().run();
   EXPECT_EQ(before.digest(), live.digest());
@@ -103,7 +103,7 @@ TEST(Trainer, EndsNearTheSameWeightsOnAGpu) {
   if (cuda_device_count() == 0) GTEST_SKIP() << "no GPU";
   SmallRun cpu(SmallLoss::teacher), gpu(SmallLoss::teacher, Device::cuda());
   for (SmallRun* run : {&cpu, &gpu}) {
-    for (std::int32_t n = 0; n < 40; ++n) run->data.samples.push_back(n);
+    for (std::int32_t n = 0; n < 40; ++n) run->options.samples.push_back(n);
     run->options.recipe.batch = 20;
     run->options.recipe.accumulate = 2;
     run->trainer().run();
@@ -135,9 +135,9 @@ TEST(Trainer, Rejects) {
   refuses([](SmallRun& r) { r.options.report_every = 0; }, "report_every is 0");
   refuses([](SmallRun& r) { r.options.distill.reset(); }, "a teacher but no loss to use it");
   refuses([](SmallRun& r) { r.targets = {}; }, "a distillation loss but no teacher");
-  refuses([](SmallRun& r) { r.options.recipe.max_jitter = 2; },
-          "teacher logits computed before with max_jitter 2");
-  refuses([](SmallRun& r) { r.data.labels = Tensor::zeros({299}, DType::i32); },
+  refuses([](SmallRun& r) { r.options.recipe.augment.max_jitter = 2; },
+          "teacher logits computed before for data that is augmented");
+  refuses([](SmallRun& r) { r.labels = Tensor::zeros({299}, DType::i32); },
           "images have shape (300,28,28,1), labels (299)");
   refuses([](SmallRun& r) { r.options.recipe.schedule.lr = -1; }, "lr is -1");
   SmallRun unset(SmallLoss::teacher_logits);

@@ -104,7 +104,7 @@ Recipe read_recipe(const json& value, const std::string& path) {
   recipe.accumulate = object.integer("accumulate", 1, 1);
   LIMBECK_CHECK(recipe.accumulate <= recipe.batch, object.path("accumulate"), ": is ",
                 recipe.accumulate, "; expected at most batch, which is ", recipe.batch);
-  recipe.max_jitter = static_cast<int>(object.integer("max_jitter", 0, 0));
+  recipe.augment.max_jitter = static_cast<int>(object.integer("max_jitter", 0, 0));
   recipe.optimizer = read_optimizer(object.at("optimizer"), object.path("optimizer"));
   const JsonObject optimizer(object.at("optimizer"), object.path("optimizer"),
                              {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases",

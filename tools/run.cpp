@@ -76,7 +76,8 @@ class Runner {
         folder_(folder),
         device_(device),
         progress_(progress),
-        train_{data.train.images.to(device), data.train.labels.to(device)},
+        train_images_(data.train.images.to(device)),
+        train_labels_(data.train.labels.to(device)),
         test_images_(data.test.images.to(device)),
         jobs_(experiment.seeds.size() * (experiment.arms.size() + experiment.teacher.has_value())) {
   }
@@ -95,8 +96,8 @@ class Runner {
   void round_teacher(const ModelSpec& model, DType dtype);
   void run_arm(const Arm& arm, std::uint64_t seed);
   Teacher teacher_for(const Arm& arm);
-  void train(const Job& job, Module& model, const TrainSet& data, const Teacher& teacher,
-             const TrainerOptions& options, Result& result);
+  void train(const Job& job, Module& model, const Teacher& teacher, const TrainerOptions& options,
+             Result& result);
   void finish(const Job& job, Module& model, Result& result);
   TrainerOptions options_of(const Recipe& recipe, std::uint64_t seed) const;
 
@@ -105,8 +106,7 @@ class Runner {
   const RunFolder& folder_;
   Device device_;
   ProgressLine& progress_;
-  TrainSet train_;
-  Tensor test_images_;
+  Tensor train_images_, train_labels_, test_images_;
   std::size_t jobs_;
   std::unique_ptr<Module> teacher_;
   Tensor teacher_train_logits_, teacher_test_logits_;  ///< the former when first needed
@@ -115,7 +115,6 @@ class Runner {
 TrainerOptions Runner::options_of(const Recipe& recipe, std::uint64_t seed) const {
   TrainerOptions options;
   options.recipe = recipe;
-  options.input = experiment_.data.input;
   options.seed = seed;
   options.report_every = experiment_.report_every;
   options.checkpoint_every = experiment_.checkpoint_every;
@@ -134,7 +133,7 @@ void Runner::run_teacher(const TeacherConfig& config, std::uint64_t seed) {
   } else {
     Result result;
     if (config.recipe)
-      train(job, *teacher_, train_, {}, options_of(*config.recipe, seed ^ kTeacherStreams), result);
+      train(job, *teacher_, {}, options_of(*config.recipe, seed ^ kTeacherStreams), result);
     else
       load_weights(*teacher_, config.weights);
     finish(job, *teacher_, result);
@@ -161,29 +160,31 @@ void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
   }
   job.model.input = image_shape(data_.train);
   const auto model = build_model(job.model, seed, DType::f32, device_);
-  TrainSet data = train_;
-  data.samples = transfer_samples(arm, data_.train);
   TrainerOptions options = options_of(arm.recipe, seed);
+  options.samples = transfer_samples(arm, data_.train);
   options.distill = arm.distill;
   Result result;
-  train(job, *model, data, teacher_for(arm), options, result);
+  train(job, *model, teacher_for(arm), options, result);
   finish(job, *model, result);
 }
 
-/// Without jitter an image always gets the same soft targets: they are computed once per seed.
+/// Without augmentation an image always gets the same soft targets: they are computed once per
+/// seed.
 Teacher Runner::teacher_for(const Arm& arm) {
   if (!arm.distill) return {};
-  if (arm.recipe.max_jitter > 0) return {.model = teacher_.get()};
+  if (arm.recipe.augment.any()) return {.model = teacher_.get()};
   if (!teacher_train_logits_.defined())
-    teacher_train_logits_ = predict(*teacher_, train_.images, experiment_.data.input);
+    teacher_train_logits_ = predict(*teacher_, train_images_, experiment_.data.input);
   return {.logits = teacher_train_logits_};
 }
 
-void Runner::train(const Job& job, Module& model, const TrainSet& data, const Teacher& teacher,
+void Runner::train(const Job& job, Module& model, const Teacher& teacher,
                    const TrainerOptions& given, Result& result) {
   const JobFolder files = folder_.job(job.seed, job.name);
   TrainerOptions options = given;
   options.checkpoint = files.checkpoint();
+  TensorSource data(train_images_, train_labels_, data_.train.classes, experiment_.data.input,
+                    options.recipe.augment, options.seed);
   Trainer trainer(model, data, teacher, options);
   trainer.resume();
   const std::int64_t first = trainer.step();
