@@ -3,16 +3,19 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include <limbeck/distill/batch_source.h>
 #include <limbeck/nn/module.h>
 
 namespace limbeck {
 
-/// What a model sees of a pixel: scale * pixel + shift.
+/// What a model sees of a pixel: scale * pixel + shift, less its channel's mean and by its
+/// channel's deviation where these are given.
 struct Preprocess {
   double scale = 1.0 / 255;
   double shift = 0;
+  std::vector<double> mean = {}, std = {};
 };
 
 /// Logits f32 of one batch x, f32 or i32 tokens, in evaluation mode, nothing recorded. A model of

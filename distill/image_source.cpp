@@ -33,8 +33,10 @@ Batch TensorSource::fetch(std::int64_t first, std::int64_t last, std::uint32_t s
   gather_images(batch.x, images_, batch.samples,
                 {.scale = input_.scale,
                  .shift = input_.shift,
-                 .max_jitter = augment_.max_jitter,
-                 .stream = {seed_, step, 0, RngPurpose::augment}});
+                 .vary = augment_.vary,
+                 .stream = {seed_, step, 0, RngPurpose::augment},
+                 .mean = input_.mean,
+                 .std = input_.std});
   batch.labels = Tensor::empty({B}, DType::i32, device());
   gather_rows(batch.labels, labels_, batch.samples);
   return batch;

@@ -4,14 +4,17 @@
 
 #include <limbeck/distill/batch_source.h>
 #include <limbeck/distill/evaluate.h>
+#include <limbeck/kernels/image_view.h>
 
 namespace limbeck {
 
-/// How training images are varied; everything left as it is here does nothing.
+/// How training images are varied; what is left as it is here does nothing.
 struct Augment {
-  int max_jitter = 0;  ///< images move by up to this many pixels (kernels/gather.h)
+  ImageVariation vary;
 
-  bool any() const { return max_jitter > 0; }
+  bool any() const {
+    return vary.max_jitter > 0 || vary.flip || vary.brightness > 0 || vary.contrast > 0;
+  }
 };
 
 /// Images (N,H,W,C) u8 or f32 and labels (N) i32, all on one device. A batch is gathered there,

@@ -27,7 +27,38 @@ void check(const char* op, const Tensor& y, const Tensor& data, const Tensor& in
                 index.shape(), "; expected y (B,...), data (N,...), index (B)");
 }
 
+void check_variation(const ImageVariation& vary) {
+  LIMBECK_CHECK(0 <= vary.max_jitter && vary.max_jitter <= 1024, "gather_images: max_jitter is ",
+                vary.max_jitter, "; expected 0 to 1024");
+  LIMBECK_CHECK(0 <= vary.brightness && vary.brightness <= 1, "gather_images: brightness is ",
+                vary.brightness, "; expected 0 to 1");
+  LIMBECK_CHECK(0 <= vary.contrast && vary.contrast <= 1, "gather_images: contrast is ",
+                vary.contrast, "; expected 0 to 1");
+}
+
+void check_normalize(const GatherImagesOptions& options, std::int64_t channels) {
+  const auto mean = static_cast<std::int64_t>(options.mean.size());
+  const auto std = static_cast<std::int64_t>(options.std.size());
+  LIMBECK_CHECK(mean == std && (mean == 0 || (mean == channels && channels <= kMaxNormalized)),
+                "gather_images: mean has ", mean, " numbers, std ", std, ", the images ", channels,
+                " channels; expected one each for at most ", kMaxNormalized, " channels, or none");
+  for (const double s : options.std)
+    LIMBECK_CHECK(s > 0, "gather_images: a std is ", s, "; expected > 0");
+}
+
 }  // namespace
+
+ChannelScale channel_scale(const GatherImagesOptions& options) {
+  ChannelScale by{};
+  by.each = !options.mean.empty();
+  by.scale[0] = static_cast<float>(options.scale);
+  by.shift[0] = static_cast<float>(options.shift);
+  for (std::size_t c = 0; c < options.mean.size(); ++c) {
+    by.scale[c] = static_cast<float>(options.scale / options.std[c]);
+    by.shift[c] = static_cast<float>((options.shift - options.mean[c]) / options.std[c]);
+  }
+  return by;
+}
 
 void gather_rows(Tensor& y, const Tensor& data, const Tensor& index) {
   check("gather_rows", y, data, index);
@@ -44,10 +75,10 @@ void gather_images(Tensor& y, const Tensor& data, const Tensor& index,
   LIMBECK_CHECK(y.dtype() == DType::f32, "gather_images: y is ", y.dtype(), "; expected f32");
   LIMBECK_CHECK(data.dtype() == DType::u8 || data.dtype() == DType::f32, "gather_images: data is ",
                 data.dtype(), "; expected u8 or f32");
-  LIMBECK_CHECK(0 <= options.max_jitter && options.max_jitter <= 1024,
-                "gather_images: max_jitter is ", options.max_jitter, "; expected 0 to 1024");
+  check_variation(options.vary);
   LIMBECK_CHECK(options.first_sample >= 0, "gather_images: first_sample is ", options.first_sample,
                 "; expected >= 0");
+  check_normalize(options, data.dim(3));
   LIMBECK_DISPATCH(y.device(), gather_images(y, data, index, options));
 }
 
@@ -67,45 +98,96 @@ std::int64_t row_grain(std::int64_t row_elements) {
 }
 
 struct Image {
-  std::int64_t height, row;  // row = W * C elements
+  int height, width, channels;
+  std::int64_t row() const { return std::int64_t{width} * channels; }
+  std::int64_t size() const { return height * row(); }
 };
 
-// One image moved by (dy, dx_elements): the part that stays inside is scaled, the rest is `shift`.
+// What every row of a batch's images is multiplied with and what is added to it; rows() of f32.
+struct Scale {
+  const float* scale;
+  const float* shift;
+};
+
+// One image moved by (dy, dx): the part that stays inside is scaled, the rest is `shift`.
 template <class T>
-[[gnu::always_inline]] inline void move_image(float* y, const T* x, Image image, std::int64_t dy,
-                                              std::int64_t dx, float scale, float shift) {
-  const std::int64_t begin = std::clamp<std::int64_t>(dx, 0, image.row);
-  const std::int64_t end = std::clamp<std::int64_t>(image.row + dx, 0, image.row);
-  for (std::int64_t h = 0; h < image.height; ++h, y += image.row) {
-    const bool inside = 0 <= h - dy && h - dy < image.height;
-    const std::int64_t from = inside ? begin : image.row, to = inside ? end : image.row;
-    const std::int64_t source = (h - dy) * image.row - dx;
-    for (std::int64_t j = 0; j < from; ++j) y[j] = shift;
+[[gnu::always_inline]] inline void move_image(float* y, const T* x, const Image& image,
+                                              const ImageView& view, Scale by) {
+  const std::int64_t row = image.row(), dx = std::int64_t{view.dx} * image.channels;
+  const std::int64_t begin = std::clamp<std::int64_t>(dx, 0, row);
+  const std::int64_t end = std::clamp<std::int64_t>(row + dx, 0, row);
+  for (int h = 0; h < image.height; ++h, y += row) {
+    const bool inside = 0 <= h - view.dy && h - view.dy < image.height;
+    const std::int64_t from = inside ? begin : row, to = inside ? end : row;
+    const std::int64_t source = (h - view.dy) * row - dx;
+    for (std::int64_t j = 0; j < from; ++j) y[j] = by.shift[j];
 #pragma omp simd
     for (std::int64_t j = from; j < to; ++j)
-      y[j] = scale * static_cast<float>(x[source + j]) + shift;
-    for (std::int64_t j = to; j < image.row; ++j) y[j] = shift;
+      y[j] = by.scale[j] * static_cast<float>(x[source + j]) + by.shift[j];
+    for (std::int64_t j = to; j < row; ++j) y[j] = by.shift[j];
   }
+}
+
+// Any view of an image. places: (row) scratch, the source of each element of a row.
+template <class T>
+[[gnu::always_inline]] inline void view_image(float* y, const T* x, const Image& image,
+                                              const ImageView& view, bool reflect, Scale by,
+                                              std::int32_t* places) {
+  const std::int64_t row = image.row();
+  for (int w = 0; w < image.width; ++w) {
+    const int seen = (view.flip ? image.width - 1 - w : w) - view.dx;
+    const int place = padded_place(seen, image.width, reflect);
+    for (int c = 0; c < image.channels; ++c)
+      places[w * image.channels + c] = place < 0 ? -1 : place * image.channels + c;
+  }
+  for (int h = 0; h < image.height; ++h, y += row) {
+    const int line = padded_place(h - view.dy, image.height, reflect);
+    const T* source = x + std::max(line, 0) * row;
+    for (std::int64_t j = 0; j < row; ++j) {
+      const bool inside = line >= 0 && places[j] >= 0;
+      const float pixel = static_cast<float>(source[inside ? places[j] : 0]);
+      y[j] = by.scale[j] * (inside ? recoloured(view, pixel) : 0.0f) + by.shift[j];
+    }
+  }
+}
+
+// scale and shift of each element of a row: (2, row).
+Tensor scale_rows(const Image& image, const ChannelScale& by) {
+  Tensor rows = Tensor::empty({2, image.row()});
+  float* p = rows.data<float>();
+  for (std::int64_t j = 0; j < image.row(); ++j) {
+    const std::int64_t c = by.each ? j % image.channels : 0;
+    p[j] = by.scale[c];
+    p[image.row() + j] = by.shift[c];
+  }
+  return rows;
 }
 
 template <class T>
 void gather_images_of(Tensor& y, const Tensor& data, const Tensor& index,
                       const GatherImagesOptions& o) {
-  const std::int64_t channels = data.dim(3);
-  const Image image = {data.dim(1), data.dim(2) * channels};
-  const std::int64_t size = image.height * image.row;
-  const float scale = static_cast<float>(o.scale), shift = static_cast<float>(o.shift);
+  const Image image = {static_cast<int>(data.dim(1)), static_cast<int>(data.dim(2)),
+                       static_cast<int>(data.dim(3))};
+  const Tensor rows = scale_rows(image, channel_scale(o));
+  const Scale by = {rows.data<float>(), rows.data<float>() + image.row()};
   const std::int32_t* row = index.data<std::int32_t>();
   const T* source = data.data<T>();
   float* target = y.data<float>();
+  const std::int64_t size = image.size();
   parallel_ranges(index.numel(), row_grain(size), [&](std::int64_t begin, std::int64_t end) {
+    Tensor places;
     for (std::int64_t b = begin; b < end; ++b) {
-      const auto word = 2 * static_cast<std::uint64_t>(o.first_sample + b);
-      const std::int64_t dy = gather_offset(o.stream, word, o.max_jitter);
-      const std::int64_t dx = gather_offset(o.stream, word + 1, o.max_jitter);
+      const ImageView view =
+          image_view(o.vary, o.stream, static_cast<std::uint64_t>(o.first_sample + b));
+      const T* x = source + row[b] * size;
+      const bool plain = !view.flip && !view.recolour && !o.vary.reflect;
+      if (!plain && !places.defined()) places = Tensor::empty({image.row()}, DType::i32);
+      std::int32_t* scratch = plain ? nullptr : places.data<std::int32_t>();
       simd([&](auto) {
-        move_image(target + b * size, source + row[b] * size, image, dy, dx * channels, scale,
-                   shift);
+        if (plain)
+          move_image(target + b * size, x, image, view, by);
+        else
+          view_image(target + b * size, x, image, view, o.vary.reflect, by, scratch);
       });
     }
   });
@@ -131,6 +213,7 @@ void gather_rows(Tensor& y, const Tensor& data, const Tensor& index) {
 void gather_images(Tensor& y, const Tensor& data, const Tensor& index,
                    const GatherImagesOptions& options) {
   check_range("gather_images", index, data.dim(0));
+  if (y.numel() == 0) return;
   if (data.dtype() == DType::u8)
     gather_images_of<std::uint8_t>(y, data, index, options);
   else

@@ -47,8 +47,8 @@ struct Images {
   std::int64_t count;         // N
   int height, width, channels;
   std::int64_t total;  // B * H * W * C
-  float scale, shift;
-  int max_jitter;
+  ChannelScale by;
+  ImageVariation vary;
   RngStream stream;
   std::int64_t first_sample;
 };
@@ -66,14 +66,18 @@ LIMBECK_KERNEL gather_images_kernel(float* y, const T* data, Images g) {
     return;
   }
   const int pixel = static_cast<int>(i - b * image);
-  int h = pixel / row, j = pixel - h * row;
-  if (g.max_jitter > 0) {
-    const auto word = 2 * static_cast<std::uint64_t>(g.first_sample + b);
-    h -= gather_offset(g.stream, word, g.max_jitter);
-    j -= gather_offset(g.stream, word + 1, g.max_jitter) * g.channels;
-  }
-  const bool inside = 0 <= h && h < g.height && 0 <= j && j < row;
-  y[i] = inside ? g.scale * static_cast<float>(data[n * image + h * row + j]) + g.shift : g.shift;
+  const int h = pixel / row, j = pixel - h * row, w = j / g.channels, c = j - w * g.channels;
+  const auto sample = static_cast<std::uint64_t>(g.first_sample + b);
+  const ImageView view = image_view(g.vary, g.stream, sample);
+  const int line = padded_place(h - view.dy, g.height, g.vary.reflect);
+  const int seen = (view.flip ? g.width - 1 - w : w) - view.dx;
+  const int place = padded_place(seen, g.width, g.vary.reflect);
+  float value = 0;
+  if (line >= 0 && place >= 0)
+    value =
+        recoloured(view, static_cast<float>(data[n * image + line * row + place * g.channels + c]));
+  const int of = g.by.each ? c : 0;
+  y[i] = g.by.scale[of] * value + g.by.shift[of];
 }
 
 }  // namespace
@@ -102,9 +106,8 @@ void gather_images(Tensor& y, const Tensor& data, const Tensor& index,
                       .width = static_cast<int>(data.dim(2)),
                       .channels = static_cast<int>(data.dim(3)),
                       .total = y.numel(),
-                      .scale = static_cast<float>(options.scale),
-                      .shift = static_cast<float>(options.shift),
-                      .max_jitter = options.max_jitter,
+                      .by = channel_scale(options),
+                      .vary = options.vary,
                       .stream = options.stream,
                       .first_sample = options.first_sample};
   const unsigned blocks = gpu::blocks_for(images.total, 256);

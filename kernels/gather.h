@@ -2,8 +2,10 @@
 // Takes a batch out of a data set that lies on the device.
 #pragma once
 
-#include <limbeck/core/philox.h>
+#include <vector>
+
 #include <limbeck/core/tensor.h>
+#include <limbeck/kernels/image_view.h>
 
 namespace limbeck {
 
@@ -15,22 +17,28 @@ void gather_rows(Tensor& y, const Tensor& data, const Tensor& index);
 struct GatherImagesOptions {
   double scale = 1;  ///< y = scale * pixel + shift
   double shift = 0;
-  /// Image b is moved by (dy,dx), each uniform in -max_jitter..max_jitter: gather_offset of words
-  /// 2i and 2i+1, i = first_sample + b; pixels from outside count as 0 before scale and shift.
-  int max_jitter = 0;
+  /// Image b is sample first_sample + b of image_view (kernels/image_view.h): moved, flipped and
+  /// recoloured before scale and shift; padding is 0 then too.
+  ImageVariation vary = {};
   RngStream stream = {};
   std::int64_t first_sample = 0;
+  /// One number for each of at most kMaxNormalized channels, or none: y = (scale * pixel + shift -
+  /// mean_c) / std_c, as a product and a sum in f32.
+  std::vector<double> mean = {}, std = {};
 };
 
-/// Maps word `word` of the stream to -max_jitter..max_jitter: floor(u (2 max_jitter + 1) / 2^32) -
-/// max_jitter.
-LIMBECK_HD int gather_offset(const RngStream& stream, std::uint64_t word, int max_jitter) {
-  const std::uint64_t choices = 2 * static_cast<std::uint64_t>(max_jitter) + 1;
-  return static_cast<int>(philox_word(stream, word) * choices >> 32) - max_jitter;
-}
+/// Channels that can have a mean and a deviation of their own.
+inline constexpr int kMaxNormalized = 4;
 
-/// y (B,H,W,C) f32 = images of data (N,H,W,C) u8 or f32 at index (B) i32, scaled and jittered.
-/// Written; indices as in gather_rows.
+/// What pixels of channel c are multiplied with, and what is added then.
+struct ChannelScale {
+  float scale[kMaxNormalized], shift[kMaxNormalized];
+  bool each;  ///< by channel; else scale[0] and shift[0] are everyone's
+};
+ChannelScale channel_scale(const GatherImagesOptions& options);
+
+/// y (B,H,W,C) f32 = images of data (N,H,W,C) u8 or f32 at index (B) i32, varied
+/// and scaled. Written; indices as in gather_rows. The same bits on every device.
 void gather_images(Tensor& y, const Tensor& data, const Tensor& index,
                    const GatherImagesOptions& options);
 

@@ -44,7 +44,7 @@ TEST(Experiment, ReadsEveryPart) {
   const Recipe& teacher = *e.teacher->recipe;
   EXPECT_EQ(std::get<SgdConfig>(teacher.optimizer).momentum, 0.9);
   EXPECT_EQ(teacher.schedule.kind, ScheduleKind::step);
-  EXPECT_EQ(teacher.augment.max_jitter, 2);
+  EXPECT_EQ(teacher.augment.vary.max_jitter, 2);
   ASSERT_EQ(e.arms.size(), 2u);
   EXPECT_FALSE(e.arms[0].distill);
   EXPECT_EQ(e.arms[0].reference.errors, 146);

@@ -88,8 +88,11 @@ TEST_P(GatherImagesTest, JitterMovesByTheWordsOfTheStream) {
   std::vector<std::int32_t> index;
   for (std::int32_t b = 0; b < 64; ++b) index.push_back(b * 7 % static_cast<std::int32_t>(n));
   for (int jitter : {0, 1, 3, 20}) {  // 20 can push an image out entirely
-    const GatherImagesOptions o = {
-        .scale = 0.5, .shift = 2, .max_jitter = jitter, .stream = kStream, .first_sample = 1000};
+    const GatherImagesOptions o = {.scale = 0.5,
+                                   .shift = 2,
+                                   .vary = {.max_jitter = jitter},
+                                   .stream = kStream,
+                                   .first_sample = 1000};
     std::vector<double> expected;
     for (std::size_t b = 0; b < index.size(); ++b) {
       const std::int64_t dy = gather_offset(kStream, 2 * (1000 + b), jitter);
@@ -107,11 +110,85 @@ TEST_P(GatherImagesTest, JitterMovesByTheWordsOfTheStream) {
   }
 }
 
+/// A row 0 1 2 3 4 5 of three pixels with two channels each.
+Tensor three_pixels() {
+  return Tensor::from(std::vector<std::uint8_t>{0, 1, 2, 3, 4, 5}, {1, 1, 3, 2});
+}
+
+TEST_P(GatherImagesTest, FlipsHalfOfTheImagesPixelByPixel) {
+  const Tensor y = gather(three_pixels(), std::vector<std::int32_t>(200, 0),
+                          {.vary = {.flip = true}, .stream = kStream});
+  const std::vector<double> plain = {0, 1, 2, 3, 4, 5}, flipped = {4, 5, 2, 3, 0, 1};
+  int flips = 0;
+  for (std::int64_t b = 0; b < 200; ++b) {
+    const std::vector<double> row = to_doubles(y.rows(b, b + 1));
+    EXPECT_TRUE(row == plain || row == flipped) << b;
+    flips += row == flipped;
+  }
+  EXPECT_NEAR(flips, 100, 35);  // five standard deviations of a binomial
+}
+
+TEST_P(GatherImagesTest, ReflectedPaddingMirrorsWithoutTheEdge) {
+  const std::vector<std::vector<double>> by_offset = {
+      {4, 5, 2, 3, 0, 1},
+      {2, 3, 4, 5, 2, 3},
+      {0, 1, 2, 3, 4, 5},
+      {2, 3, 0, 1, 2, 3},
+      {4, 5, 2, 3, 0, 1}};  // moved by -2 .. 2 pixels
+  const Tensor y = gather(three_pixels(), std::vector<std::int32_t>(40, 0),
+                          {.vary = {.max_jitter = 2, .reflect = true}, .stream = kStream});
+  for (std::uint64_t b = 0; b < 40; ++b) {
+    const int dx = gather_offset(kStream, 2 * b + 1, 2);
+    const auto row = static_cast<std::int64_t>(b);
+    expect_close(y.rows(row, row + 1), by_offset[static_cast<std::size_t>(dx + 2)], 0);
+  }
+}
+
+TEST_P(GatherImagesTest, RecoloursWithinRange) {
+  const Tensor data = Tensor::from(std::vector<std::uint8_t>{0, 60, 200, 255}, {1, 1, 4, 1});
+  const ImageVariation vary = {.brightness = 0.5f, .contrast = 0.25f};
+  const Tensor y =
+      gather(data, std::vector<std::int32_t>(50, 0), {.vary = vary, .stream = kStream});
+  std::vector<double> expected;
+  for (std::uint64_t b = 0; b < 50; ++b) {
+    RngStream colour = kStream;
+    ++colour.layer;
+    const double u = uniform_from_word(philox_word(colour, 4 * b + 1));
+    const double v = uniform_from_word(philox_word(colour, 4 * b + 2));
+    const double brightness = 1 + 0.5 * (2 * u - 1), contrast = 1 + 0.25 * (2 * v - 1);
+    for (const double pixel : {0, 60, 200, 255})
+      expected.push_back(std::clamp(contrast * (brightness * pixel - 127.5) + 127.5, 0.0, 255.0));
+  }
+  expect_close(y, expected, tolerance());
+}
+
+TEST_P(GatherImagesTest, NormalizesByChannel) {
+  const Tensor y = gather(three_pixels(), {0}, {.scale = 2, .mean = {1, 4}, .std = {2, 4}});
+  // (2 pixel - 1) / 2 and (2 pixel - 4) / 4
+  expect_close(y, {-0.5, -0.5, 1.5, 0.5, 3.5, 1.5}, tolerance());
+}
+
+TEST_P(GatherImagesTest, EveryDeviceHasTheBitsOfTheCpu) {
+  const Tensor data = Tensor::from(random_values(4 * 35 * 3, 90), {4, 5, 7, 3}).to(DType::f32);
+  const GatherImagesOptions options = {
+      .scale = 0.01,
+      .vary = {.max_jitter = 9, .reflect = true, .flip = true, .brightness = 1, .contrast = 0.3f},
+      .stream = kStream,
+      .first_sample = 7,
+      .mean = {0.1, 0.2, 0.3},
+      .std = {0.3, 0.2, 0.1}};
+  const Tensor y = gather(data, {3, 1, 0, 2, 2, 1}, options);
+  Tensor cpu = Tensor::empty(y.shape());
+  gather_images(cpu, data, Tensor::from(std::vector<std::int32_t>{3, 1, 0, 2, 2, 1}, {6}), options);
+  EXPECT_TRUE(same_bytes(y, cpu));
+}
+
 TEST_P(GatherImagesTest, ABlockContinuesTheBatch) {
   const Tensor data = Tensor::from(random_values(10 * 36), {10, 6, 6, 1}).to(DType::f32);
-  const Tensor whole = gather(data, {3, 1, 4, 1, 5}, {.max_jitter = 2, .stream = kStream});
+  const Tensor whole =
+      gather(data, {3, 1, 4, 1, 5}, {.vary = {.max_jitter = 2}, .stream = kStream});
   const Tensor rest =
-      gather(data, {4, 1, 5}, {.max_jitter = 2, .stream = kStream, .first_sample = 2});
+      gather(data, {4, 1, 5}, {.vary = {.max_jitter = 2}, .stream = kStream, .first_sample = 2});
   EXPECT_TRUE(same_bytes(rest, whole.rows(2, 5)));
 }
 
@@ -130,8 +207,12 @@ TEST(Gather, SameBitsForThreadsAndInstructionSets) {
     for (std::int32_t b = 0; b < 256; ++b) index.push_back(b * 11 % 300);
     Tensor y = Tensor::empty({256, 28, 28, 1});
     gather_images(y, data, Tensor::from(index, {256}),
-                  {.scale = 0.3, .shift = 0.1, .max_jitter = 2, .stream = kStream});
-    return std::vector{y};
+                  {.scale = 0.3, .shift = 0.1, .vary = {.max_jitter = 2}, .stream = kStream});
+    Tensor varied = Tensor::empty(y.shape());
+    gather_images(varied, data, Tensor::from(index, {256}),
+                  {.vary = {.max_jitter = 2, .flip = true, .brightness = 0.4f, .contrast = 0.4f},
+                   .stream = kStream});
+    return std::vector{y, varied};
   });
 }
 
@@ -157,8 +238,19 @@ TEST(Gather, Rejections) {
   Tensor wide = batch.to(DType::f64);
   expect_error([&] { gather_images(batch, images, at(4), {}); },
                "gather_images: index 4 at position 1");
-  expect_error([&] { gather_images(batch, images, index, {.max_jitter = -1}); },
+  expect_error([&] { gather_images(batch, images, index, {.vary = {.max_jitter = -1}}); },
                "gather_images: max_jitter is -1; expected 0 to 1024");
+  expect_error([&] { gather_images(batch, images, index, {.vary = {.brightness = 2}}); },
+               "gather_images: brightness is 2; expected 0 to 1");
+  expect_error([&] { gather_images(batch, images, index, {.vary = {.contrast = -1}}); },
+               "gather_images: contrast is -1; expected 0 to 1");
+  expect_error(
+      [&] {
+        gather_images(batch, images, index, {.mean = {1, 2}, .std = {1, 2}});
+      },
+      "gather_images: mean has 2 numbers, std 2, the images 1 channels");
+  expect_error([&] { gather_images(batch, images, index, {.mean = {1}, .std = {0}}); },
+               "gather_images: a std is 0; expected > 0");
   expect_error([&] { gather_images(wide, images, index, {}); },
                "gather_images: y is f64; expected f32");
   expect_error([&] { gather_images(batch, images.to(DType::i32), index, {}); },

@@ -46,7 +46,7 @@ struct SmallRun {
         3, DType::f32, device);
     options.recipe = {.epochs = 3,
                       .batch = 128,
-                      .augment = {.max_jitter = 2},
+                      .augment = {.vary = {.max_jitter = 2}},
                       .optimizer = AdamwConfig{},
                       .schedule = {.kind = ScheduleKind::cosine, .lr = 0.01}};
     options.seed = 5;
@@ -60,7 +60,7 @@ struct SmallRun {
     if (loss == SmallLoss::teacher) {
       targets.model = teacher.get();
     } else {
-      options.recipe.augment.max_jitter = 0;
+      options.recipe.augment.vary.max_jitter = 0;
       targets.logits = predict(*teacher, images, {});
     }
   }

@@ -57,7 +57,7 @@ TEST(Trainer, SeedChangesTheResult) {
 TEST(Trainer, LearnsItsTrainingData) {
   SmallRun run(SmallLoss::labels);
   run.options.recipe.epochs = 30;
-  run.options.recipe.augment.max_jitter = 0;
+  run.options.recipe.augment.vary.max_jitter = 0;
   std::vector<double> losses;
   run.trainer().run([&](const Progress& p) { losses.push_back(p.loss); });
   EXPECT_NEAR(losses.front(), std::log(10.0), 0.5);  // an untrained model knows nothing
@@ -93,7 +93,7 @@ TEST(Trainer, SamplesLeaveTheRestOut) {
 
 TEST(Trainer, LogitsComputedBeforeStandForTheTeacher) {
   SmallRun before(SmallLoss::teacher_logits), live(SmallLoss::teacher);
-  live.options.recipe.augment.max_jitter = 0;
+  live.options.recipe.augment.vary.max_jitter = 0;
   before.trainer().run();
   live.trainer().run();
   EXPECT_EQ(before.digest(), live.digest());
@@ -135,7 +135,7 @@ TEST(Trainer, Rejects) {
   refuses([](SmallRun& r) { r.options.report_every = 0; }, "report_every is 0");
   refuses([](SmallRun& r) { r.options.distill.reset(); }, "a teacher but no loss to use it");
   refuses([](SmallRun& r) { r.targets = {}; }, "a distillation loss but no teacher");
-  refuses([](SmallRun& r) { r.options.recipe.augment.max_jitter = 2; },
+  refuses([](SmallRun& r) { r.options.recipe.augment.vary.max_jitter = 2; },
           "teacher logits computed before for data that is augmented");
   refuses([](SmallRun& r) { r.labels = Tensor::zeros({299}, DType::i32); },
           "images have shape (300,28,28,1), labels (299)");

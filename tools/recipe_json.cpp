@@ -93,18 +93,45 @@ Schedule read_schedule(const json& value, const std::string& path, double lr) {
   return schedule;
 }
 
+/// A number in [0, 1].
+float share(const JsonObject& object, const char* key) {
+  const double value = object.number(key, 0);
+  LIMBECK_CHECK(value >= 0 && value <= 1, object.path(key), ": is ", value, "; expected 0 to 1");
+  return static_cast<float>(value);
+}
+
+Augment read_augment(const json& value, const std::string& path) {
+  const JsonObject object(value, path, {"crop", "pad", "flip", "brightness", "contrast"});
+  Augment augment;
+  augment.vary.max_jitter = static_cast<int>(object.integer("crop", 0, 0));
+  const std::string pad = object.text("pad", "zero");
+  if (pad != "zero" && pad != "reflect") unknown_choice(object, "pad", {"zero", "reflect"});
+  augment.vary.reflect = pad == "reflect";
+  augment.vary.flip = object.flag("flip", false);
+  augment.vary.brightness = share(object, "brightness");
+  augment.vary.contrast = share(object, "contrast");
+  return augment;
+}
+
 }  // namespace
 
 Recipe read_recipe(const json& value, const std::string& path) {
-  const JsonObject object(value, path,
-                          {"epochs", "batch", "accumulate", "max_jitter", "optimizer", "schedule"});
+  const JsonObject object(
+      value, path,
+      {"epochs", "batch", "accumulate", "max_jitter", "augment", "optimizer", "schedule"});
   Recipe recipe;
   recipe.epochs = object.integer("epochs", 1);
   recipe.batch = object.integer("batch", 1);
   recipe.accumulate = object.integer("accumulate", 1, 1);
   LIMBECK_CHECK(recipe.accumulate <= recipe.batch, object.path("accumulate"), ": is ",
                 recipe.accumulate, "; expected at most batch, which is ", recipe.batch);
-  recipe.augment.max_jitter = static_cast<int>(object.integer("max_jitter", 0, 0));
+  if (object.has("augment"))
+    recipe.augment = read_augment(object.at("augment"), object.path("augment"));
+  if (object.has("max_jitter")) {
+    LIMBECK_CHECK(recipe.augment.vary.max_jitter == 0, object.path("max_jitter"),
+                  ": is another name of augment.crop; expected one of them");
+    recipe.augment.vary.max_jitter = static_cast<int>(object.integer("max_jitter", 0));
+  }
   recipe.optimizer = read_optimizer(object.at("optimizer"), object.path("optimizer"));
   const JsonObject optimizer(object.at("optimizer"), object.path("optimizer"),
                              {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases",

@@ -27,7 +27,7 @@ void bench_gather(Bench& bench) {
       bench.time(detail::concat("gather/images jitter=", jitter), shape, {.bytes = 5 * 784 * rows},
                  make, [&](Slot& s) {
                    gather_images(s.images, data, s.index,
-                                 {.scale = 1.0 / 255, .max_jitter = jitter});
+                                 {.scale = 1.0 / 255, .vary = {.max_jitter = jitter}});
                  });
   }
 }
