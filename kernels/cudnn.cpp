@@ -57,6 +57,7 @@ Call describe(Pass pass, Tensor x, Tensor w, Tensor y, const Conv2dOptions& opti
   LIMBECK_CHECK(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16,
                 "conv2d on a GPU: dtype ", dtype, "; expected f32, bf16 or f16");
   const int padding = narrow("padding", options.padding), stride = narrow("stride", options.stride);
+  const int dilation = narrow("dilation", options.dilation);
   const Problem problem = {
       .device = x.device().index(),
       .pass = pass,
@@ -66,8 +67,8 @@ Call describe(Pass pass, Tensor x, Tensor w, Tensor y, const Conv2dOptions& opti
       .compute = DType::f32,
       .padding = {padding, padding},
       .stride = {stride, stride},
-      .dilation = {1, 1},
-      .groups = 1,
+      .dilation = {dilation, dilation},
+      .groups = narrow("groups", options.groups),
       .tensor_cores = dtype != DType::f32 || math_mode() == MathMode::fast,
       .deterministic = true,
   };

@@ -31,7 +31,7 @@ struct Images {
   auto operator<=>(const Images&) const = default;
 };
 
-/// Weights (O,C,KH,KW), packed in one of two orders.
+/// Weights (O,C/groups,KH,KW), packed in one of two orders.
 struct Filter {
   DType dtype;
   Layout layout;

@@ -10,16 +10,17 @@ namespace {
 
 using dnnl::memory;
 
-// The shapes of one convolution, in oneDNN's order (N,C,H,W) and (O,C,KH,KW).
+// The shapes of one convolution, in oneDNN's order (N,C,H,W) and (groups,O/groups,C/groups,KH,KW).
 struct Convolution {
-  memory::dims x, w, y, stride, padding;
+  memory::dims x, w, y, stride, padding, dilation;
 
   Convolution(const Tensor& x_, const Tensor& w_, const Tensor& y_, const Conv2dOptions& o)
       : x(nchw(x_)),
-        w(nchw(w_)),
+        w{o.groups, w_.dim(0) / o.groups, w_.dim(3), w_.dim(1), w_.dim(2)},
         y(nchw(y_)),
         stride{o.stride, o.stride},
-        padding{o.padding, o.padding} {}
+        padding{o.padding, o.padding},
+        dilation{o.dilation - 1, o.dilation - 1} {}
   static memory::dims nchw(const Tensor& t) { return {t.dim(0), t.dim(3), t.dim(1), t.dim(2)}; }
 
   static Desc f32(const memory::dims& dims, Tag tag) {
@@ -29,9 +30,10 @@ struct Convolution {
     dims[0] = n;
     return f32(dims, Tag::nhwc);
   }
-  Desc plain_weights() const { return f32(w, Tag::ohwi); }
+  Desc plain_weights() const { return f32(w, Tag::abdec); }
   Key key(Kind kind, Index n, bool bias = false) const {
-    return {kind, n, x[1], x[2], x[3], w[0], w[2], w[3], stride[0], padding[0], bias};
+    return {kind, n,    x[1],      x[2],       x[3],        w[0], w[1],
+            w[3], w[4], stride[0], padding[0], dilation[0], bias};
   }
 
   dnnl::convolution_forward::primitive_desc forward(Index n, bool bias) const {
@@ -40,10 +42,11 @@ struct Convolution {
     const Desc weights = f32(w, Tag::any);
     if (bias)
       return make_desc<dnnl::convolution_forward>(attributes(), training, direct, image(x, n),
-                                                  weights, f32({w[0]}, Tag::x), image(y, n), stride,
-                                                  padding, padding);
+                                                  weights, f32({y[1]}, Tag::x), image(y, n), stride,
+                                                  dilation, padding, padding);
     return make_desc<dnnl::convolution_forward>(attributes(), training, direct, image(x, n),
-                                                weights, image(y, n), stride, padding, padding);
+                                                weights, image(y, n), stride, dilation, padding,
+                                                padding);
   }
 };
 
@@ -118,7 +121,7 @@ bool conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
     Arguments args = {{DNNL_ARG_SRC, wrap(conv.image(conv.x, n), image_at(x, begin))},
                       {DNNL_ARG_DST, wrap(conv.image(conv.y, n), image_at(y, begin))}};
     if (bias.defined())
-      args.emplace(DNNL_ARG_BIAS, wrap(Convolution::f32({conv.w[0]}, Tag::x), bias.raw()));
+      args.emplace(DNNL_ARG_BIAS, wrap(Convolution::f32({conv.y[1]}, Tag::x), bias.raw()));
     return args;
   });
 }
@@ -130,10 +133,10 @@ bool conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,
   const auto make = [&](Index n) {
     return cached(conv.key(kBackwardData, n), [&]() -> std::shared_ptr<Operation> {
       using P = dnnl::convolution_backward_data;
-      const auto desc =
-          make_backward_desc<P>(conv.forward(n, false), dnnl::algorithm::convolution_direct,
-                                conv.image(conv.x, n), Convolution::f32(conv.w, Tag::any),
-                                conv.image(conv.y, n), conv.stride, conv.padding, conv.padding);
+      const auto desc = make_backward_desc<P>(
+          conv.forward(n, false), dnnl::algorithm::convolution_direct, conv.image(conv.x, n),
+          Convolution::f32(conv.w, Tag::any), conv.image(conv.y, n), conv.stride, conv.dilation,
+          conv.padding, conv.padding);
       auto operation = make_operation<P>(desc);
       if (operation == nullptr) return nullptr;
       operation->weights = desc.weights_desc();
@@ -154,10 +157,10 @@ bool conv2d_backward_weight(Tensor& dw, const Tensor& x, const Tensor& dy, Out o
   const auto make = [&](Index n) {
     return cached(conv.key(kBackwardWeight, n), [&]() -> std::shared_ptr<Operation> {
       using P = dnnl::convolution_backward_weights;
-      const auto desc =
-          make_backward_desc<P>(conv.forward(n, false), dnnl::algorithm::convolution_direct,
-                                conv.image(conv.x, n), Convolution::f32(conv.w, Tag::any),
-                                conv.image(conv.y, n), conv.stride, conv.padding, conv.padding);
+      const auto desc = make_backward_desc<P>(
+          conv.forward(n, false), dnnl::algorithm::convolution_direct, conv.image(conv.x, n),
+          Convolution::f32(conv.w, Tag::any), conv.image(conv.y, n), conv.stride, conv.dilation,
+          conv.padding, conv.padding);
       auto operation = make_operation<P>(desc);
       if (operation == nullptr) return nullptr;
       operation->weights = desc.diff_weights_desc();

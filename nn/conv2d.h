@@ -7,7 +7,7 @@
 
 namespace limbeck {
 
-/// x (N,H,W,C) to (N,OH,OW,O); parameters "weight" (O,K,K,C) and "bias" (O), zero until
+/// x (N,H,W,C) to (N,OH,OW,O); parameters "weight" (O,K,K,C/groups) and "bias" (O), zero until
 /// initialised.
 class Conv2d : public Module {
  public:

@@ -13,7 +13,8 @@ struct Case {
 
 // 1x1 and 3x3 and 5x5 windows, odd sizes, strides that leave a rest, windows wider than the image,
 // padding beyond the kernel, more rows than one block (6144 at few columns, 48 at many), an empty
-// batch, and more columns than one k block of the product.
+// batch, more columns than one k block of the product, windows with gaps, and groups: of several
+// channels, with several outputs, and depthwise with more and fewer channels than lanes.
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
       {{1, 1, 1, 1}, {1, 1, 1, 1}, {}},
@@ -27,6 +28,13 @@ const std::vector<Case>& cases() {
       {{2, 9, 9, 48}, {33, 3, 3, 48}, {.stride = 1, .padding = 1}},
       {{2, 9, 8, 170}, {7, 3, 3, 170}, {.stride = 2, .padding = 1}},
       {{0, 5, 5, 2}, {3, 3, 3, 2}, {}},
+      {{2, 7, 8, 3}, {4, 3, 3, 3}, {.stride = 2, .padding = 2, .dilation = 2}},
+      {{2, 6, 5, 6}, {4, 3, 3, 3}, {.padding = 1, .groups = 2}},
+      {{1, 7, 7, 3}, {6, 3, 2, 1}, {.padding = 2, .dilation = 2, .groups = 3}},
+      {{2, 9, 11, 19}, {19, 3, 3, 1}, {.padding = 1, .groups = 19}},
+      {{1, 8, 9, 16}, {16, 3, 4, 1}, {.stride = 2, .padding = 1, .groups = 16}},
+      {{1, 9, 12, 5}, {5, 2, 5, 1}, {.stride = 1, .padding = 3, .dilation = 2, .groups = 5}},
+      {{2, 3, 2, 2}, {2, 3, 5, 1}, {.stride = 3, .padding = 4, .groups = 2}},
   };
   return all;
 }
@@ -39,11 +47,13 @@ void for_each_product(const Case& c, Visit&& visit) {
     const std::int64_t n = r / y[2] / y[1], i = r / y[2] % y[1], j = r % y[2];
     for (std::int64_t o = 0; o < c.w[0]; ++o)
       for (std::int64_t k = 0; k < c.w[1] * c.w[2] * c.w[3]; ++k) {
-        const std::int64_t h = i * c.options.stride - c.options.padding + k / c.w[3] / c.w[2];
-        const std::int64_t w = j * c.options.stride - c.options.padding + k / c.w[3] % c.w[2];
+        const std::int64_t kh = k / c.w[3] / c.w[2], kw = k / c.w[3] % c.w[2];
+        const std::int64_t h = i * c.options.stride - c.options.padding + kh * c.options.dilation;
+        const std::int64_t w = j * c.options.stride - c.options.padding + kw * c.options.dilation;
+        const std::int64_t channel = o * c.options.groups / c.w[0] * c.w[3] + k % c.w[3];
         if (h < 0 || h >= c.x[1] || w < 0 || w >= c.x[2]) continue;
         visit(static_cast<std::size_t>(r * c.w[0] + o),
-              static_cast<std::size_t>(((n * c.x[1] + h) * c.x[2] + w) * c.x[3] + k % c.w[3]),
+              static_cast<std::size_t>(((n * c.x[1] + h) * c.x[2] + w) * c.x[3] + channel),
               static_cast<std::size_t>(o * c.w[1] * c.w[2] * c.w[3] + k));
       }
   }
@@ -222,7 +232,7 @@ TEST(Conv2d, Rejections) {
       [&] {
         conv2d_forward(y, x, Tensor::zeros({3, 3, 3, 1}), none, {});
       },
-      "conv2d_forward: x has shape (1,4,4,2), w (3,3,3,1); expected (N,H,W,C) and");
+      "conv2d_forward: x has shape (1,4,4,2), w (3,3,3,1), groups 1; expected (N,H,W,C) and");
   expect_error(
       [&] {
         conv2d_forward(y, x, Tensor::zeros({3, 0, 3, 2}), none, {});
@@ -232,13 +242,15 @@ TEST(Conv2d, Rejections) {
       [&] {
         conv2d_forward(y, x, Tensor::zeros({3, 5, 3, 2}), none, {});
       },
-      "conv2d_forward: x has shape (1,4,4,2) with padding 0, w (3,5,3,2); expected images");
+      "conv2d_forward: x has shape (1,4,4,2) with padding 0, w (3,5,3,2) with dilation 1; "
+      "expected images");
   expect_error([&] { conv2d_forward(y, x, w.to(DType::f64), none, {}); },
                "conv2d_forward: x is f32, w f64, y f32; expected one floating dtype");
   expect_error([&] { conv2d_forward(y, x, w, Tensor::zeros({2}), {}); },
                "conv2d_forward: bias is f32(2) on cpu, w f32(3,3,3,2) on cpu");
-  expect_error([&] { conv2d_forward(y, x, w, none, {.stride = 0}); },
-               "conv2d_forward: stride is 0, padding 0; expected stride >= 1, padding >= 0");
+  expect_error(
+      [&] { conv2d_forward(y, x, w, none, {.stride = 0}); },
+      "conv2d_forward: stride is 0, padding 0, dilation 1, groups 1; expected padding >= 0");
   expect_error([&] { conv2d_backward_data(x, none, w, {}); },
                "conv2d_backward_data: a tensor is undefined");
   expect_error([&] { conv2d_backward_weight(w, x, small, Out::write, {}); },
@@ -248,6 +260,15 @@ TEST(Conv2d, Rejections) {
         conv2d_output_shape({4, 4}, {1, 1, 1, 1}, {});
       },
       "conv2d_output_shape: x has shape (4,4)");
+  expect_error([&] { conv2d_forward(y, x, w, none, {.groups = 2}); },
+               "conv2d_forward: x has shape (1,4,4,2), w (3,3,3,2), groups 2; expected");
+  expect_error([&] { conv2d_forward(y, x, w, none, {.dilation = 2}); },
+               "w (3,3,3,2) with dilation 2; expected images as large as w");
+  expect_error(
+      [&] {
+        conv2d_output_shape({1, 4, 4, 2}, {3, 3, 3, 1}, {.groups = 2});
+      },
+      "w (3,3,3,1), groups 2; expected (N,H,W,C) and (O,KH,KW,C/groups), O a multiple of groups");
 }
 
 }  // namespace

@@ -48,20 +48,20 @@ class SimtCudnnTest : public ::testing::Test {
 
 TEST_F(SimtCudnnTest, ACallIsWhatTheTensorsSay) {
   Tensor image = Tensor::empty({5, 6, 7, 4}, DType::f16, kGpu);
-  Tensor weight = Tensor::empty({8, 3, 2, 4}, DType::f16, kGpu);
+  Tensor weight = Tensor::empty({8, 3, 2, 2}, DType::f16, kGpu);
   Tensor result = Tensor::empty({5, 4, 5, 8}, DType::f16, kGpu);
   const Call c = cudnn::describe(Pass::backward_weight, image, weight, result,
-                                 {.stride = 2, .padding = 2}, Out::add);
+                                 {.stride = 2, .padding = 2, .dilation = 2, .groups = 2}, Out::add);
   const cudnn::Problem expected = {.device = 0,
                                    .pass = Pass::backward_weight,
                                    .x = {DType::f16, {5, 4, 6, 7}, {168, 1, 28, 4}},
                                    .y = {DType::f16, {5, 8, 4, 5}, {160, 1, 40, 8}},
-                                   .w = {DType::f16, Layout::nhwc, {8, 4, 3, 2}},
+                                   .w = {DType::f16, Layout::nhwc, {8, 2, 3, 2}},
                                    .compute = DType::f32,
                                    .padding = {2, 2},
                                    .stride = {2, 2},
-                                   .dilation = {1, 1},
-                                   .groups = 1,
+                                   .dilation = {2, 2},
+                                   .groups = 2,
                                    .tensor_cores = true,
                                    .deterministic = true};
   EXPECT_EQ(c.problem, expected);
@@ -104,8 +104,17 @@ TEST_F(SimtCudnnTest, RefusesTypesAndAlgorithms) {
 }
 
 TEST_F(SimtCudnnTest, RefusesExtents) {
-  refuses([](Call& c) { c.problem.groups = 2; }, "groups 2, dilation (1,1)");
-  refuses([](Call& c) { c.problem.dilation = {2, 2}; }, "dilation (2,2), stride (1,1)");
+  refuses([](Call& c) { c.problem.groups = 0; }, "groups 0, dilation (1,1)");
+  refuses([](Call& c) { c.problem.groups = 2; }, "w (3,2,..) in 2 groups; expected (N,C), (N,O)");
+  refuses(
+      [](Call& c) {
+        c.problem.groups = 2;
+        c.problem.w.extents[1] = 1;
+      },
+      "w (3,1,..) in 2 groups");
+  refuses([](Call& c) { c.problem.dilation[0] = 2; }, "dilation (2,1), stride (1,1)");
+  refuses([](Call& c) { c.problem.dilation = {0, 0}; }, "dilation (0,0), stride (1,1)");
+  refuses([](Call& c) { c.problem.dilation = {2, 2}; }, "dilation 2; expected 1");
   refuses([](Call& c) { c.problem.padding[1] = 1; }, "padding (0,1); expected what is emulated");
   refuses([](Call& c) { c.problem.stride[0] = 2; }, "stride (2,1)");
   refuses([](Call& c) { c.problem.stride = {0, 0}; }, "stride (0,0)");
@@ -119,7 +128,7 @@ TEST_F(SimtCudnnTest, RefusesExtents) {
   refuses([](Call& c) { c.problem.w.extents = {3, 2, 9, 2}; }, "expected 0");
   refuses([](Call& c) { c.problem.x.extents[0] = 1; }, "x has N 1, C 2, y N 2");
   refuses([](Call& c) { std::swap(c.problem.w.extents[0], c.problem.w.extents[1]); },
-          "w (2,3,..); expected (N,C), (N,O) and (O,C,..)");
+          "w (2,3,..) in 1 groups; expected (N,C), (N,O) and (O,C/groups,..)");
   refuses([](Call& c) { c.problem.x.extents = {2, 3, 4, 2}; }, "x has N 2, C 3");
   refuses([](Call& c) { c.problem.x.extents[0] = c.problem.y.extents[0] = 0; },
           "expected extents from 1");

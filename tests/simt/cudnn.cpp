@@ -70,16 +70,17 @@ void check_types(const Problem& p) {
 }
 
 void check_extents(const Problem& p) {
-  require(p.groups == 1 && p.dilation == std::array{1, 1} && p.stride[0] == p.stride[1] &&
-              p.padding[0] == p.padding[1] && p.stride[0] >= 1 && p.padding[0] >= 0,
+  require(p.groups >= 1 && p.dilation[0] == p.dilation[1] && p.stride[0] == p.stride[1] &&
+              p.padding[0] == p.padding[1] && p.dilation[0] >= 1 && p.stride[0] >= 1 &&
+              p.padding[0] >= 0,
           "groups ", p.groups, ", dilation (", p.dilation[0], ",", p.dilation[1], "), stride (",
           p.stride[0], ",", p.stride[1], "), padding (", p.padding[0], ",", p.padding[1],
-          "); expected what is emulated: no groups, no dilation, the same both ways");
-  require(p.x.extents[1] == p.w.extents[1] && p.y.extents[1] == p.w.extents[0] &&
-              p.y.extents[0] == p.x.extents[0],
+          "); expected what is emulated: the same both ways");
+  require(p.x.extents[1] == p.w.extents[1] * p.groups && p.w.extents[0] % p.groups == 0 &&
+              p.y.extents[1] == p.w.extents[0] && p.y.extents[0] == p.x.extents[0],
           "x has N ", p.x.extents[0], ", C ", p.x.extents[1], ", y N ", p.y.extents[0], ", C ",
-          p.y.extents[1], ", w (", p.w.extents[0], ",", p.w.extents[1],
-          ",..); expected (N,C), (N,O) and (O,C,..)");
+          p.y.extents[1], ", w (", p.w.extents[0], ",", p.w.extents[1], ",..) in ", p.groups,
+          " groups; expected (N,C), (N,O) and (O,C/groups,..)");
   check_output_extent(p, 0);
   check_output_extent(p, 1);
 }
@@ -119,7 +120,10 @@ void check(const Call& c) {
 
 Tensor convolution(const Problem& p, const Operands& all) {
   const bool cores = p.tensor_cores;
-  const Conv2dOptions options = {.stride = p.stride[0], .padding = p.padding[0]};
+  const Conv2dOptions options = {.stride = p.stride[0],
+                                 .padding = p.padding[0],
+                                 .dilation = p.dilation[0],
+                                 .groups = p.groups};
   const auto& e = all.result(p.pass).extents;
   Tensor r = Tensor::empty({e[0], e[1], e[2], e[3]});
   if (p.pass == Pass::forward)
