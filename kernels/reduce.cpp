@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include <limbeck/core/dispatch.h>
-#include <limbeck/kernels/row_tile.h>
+#include <limbeck/kernels/sum_of.h>
 
 namespace limbeck {
 namespace {
@@ -53,44 +53,7 @@ void all_finite(Tensor& flag, const Tensor& x) {
 namespace cpu {
 namespace {
 
-constexpr std::int64_t kPiece = 32768;  // elements per task; fixes the order of sum()
 constexpr std::int64_t kColumns = 256;  // columns per task of sum_rows
-
-// The sum over [begin, end) of fn(x_i): element i goes to lane i mod 16.
-template <class F, class T, class Fn>
-F sum_piece(const T* x, std::int64_t begin, std::int64_t end, Fn fn) {
-  LaneSum<F> total;
-  for (std::int64_t block = begin; block < end; block += kBlockSteps * kLanes) {
-    const std::int64_t block_end = std::min(block + kBlockSteps * kLanes, end);
-    F sum[kLanes] = {};
-    std::int64_t i = block;
-    for (; i + kLanes <= block_end; i += kLanes) {
-#pragma omp simd
-      for (int lane = 0; lane < kLanes; ++lane) sum[lane] += fn(static_cast<F>(x[i + lane]));
-    }
-    for (int lane = 0; i + lane < block_end; ++lane) sum[lane] += fn(static_cast<F>(x[i + lane]));
-    total.add(sum);
-  }
-  RowTile<true>::sum_lanes(total.total);
-  return total.total[0];
-}
-
-// Sums of fn(x_i) over pieces, each by one task; then over the pieces in order.
-template <class T, class Fn>
-ComputeType<T> sum_of(const Tensor& x, Fn fn) {
-  using F = ComputeType<T>;
-  const std::int64_t n = x.numel();
-  Tensor pieces = Tensor::zeros({(n + kPiece - 1) / kPiece}, dtype_of<F>());
-  F* sums = pieces.data<F>();
-  const T* values = x.data<T>();
-  parallel_ranges(n, kPiece, [=](std::int64_t begin, std::int64_t end) {
-    simd([=](auto) { sums[begin / kPiece] = sum_piece<F>(values, begin, end, fn); });
-  });
-  F total = 0;
-  const auto itself = [](F v) { return v; };
-  simd([&, count = pieces.numel()](auto) { total = sum_piece<F>(sums, 0, count, itself); });
-  return total;
-}
 
 // One chain per column of a piece of columns.
 template <class F, class S, class T>
