@@ -5,28 +5,12 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <memory>
-#include <sstream>
 
-#include <limbeck/core/error.h>
+#include <limbeck/tools/data_file.h>
 
 namespace limbeck {
 namespace {
-
-template <class... Parts>
-[[noreturn]] void fail(const std::string& path, const Parts&... parts) {
-  throw IoError(detail::concat(path, ": ", parts...));
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) fail(path, "cannot be opened");
-  std::ostringstream bytes;
-  bytes << in.rdbuf();
-  if (in.bad() || bytes.view().empty()) fail(path, "is empty or cannot be read");
-  return std::move(bytes).str();
-}
 
 bool is_gzip(const std::string& bytes) { return bytes.starts_with("\x1f\x8b"); }
 
@@ -48,9 +32,9 @@ std::string gunzip(const std::string& path, const std::string& packed) {
     status = inflate(&z, Z_NO_FLUSH);
     bytes.append(chunk.data(), chunk.size() - z.avail_out);
   }
-  if (status == Z_BUF_ERROR) fail(path, "truncated gzip, the stream does not end");
-  if (status != Z_STREAM_END) fail(path, "corrupt gzip (", z.msg ? z.msg : "bad data", ")");
-  if (z.avail_in > 0) fail(path, z.avail_in, " bytes after the end of the gzip stream");
+  if (status == Z_BUF_ERROR) data_error(path, "truncated gzip, the stream does not end");
+  if (status != Z_STREAM_END) data_error(path, "corrupt gzip (", z.msg ? z.msg : "bad data", ")");
+  if (z.avail_in > 0) data_error(path, z.avail_in, " bytes after the end of the gzip stream");
   return bytes;
 }
 
@@ -72,28 +56,28 @@ struct Idx {
 };
 
 Idx read_idx(const std::string& path, int rank) {
-  std::string bytes = read_file(path);
+  std::string bytes = read_data_file(path);
   if (is_gzip(bytes)) bytes = gunzip(path, bytes);
   const std::size_t header = 4 + 4 * static_cast<std::size_t>(rank);
   if (bytes.size() < header)
-    fail(path, "truncated: ", bytes.size(), " bytes; expected a header of ", header);
+    data_error(path, "truncated: ", bytes.size(), " bytes; expected a header of ", header);
   const std::uint32_t magic = big_endian(bytes, 0), wanted = 0x800u + static_cast<unsigned>(rank);
-  if (magic != wanted) fail(path, "magic number is ", magic, "; expected ", wanted);
+  if (magic != wanted) data_error(path, "magic number is ", magic, "; expected ", wanted);
 
   std::array<std::int64_t, 3> dims{};
   std::uint64_t need = 1;
   bool too_large = false;
   for (int i = 0; i < rank; ++i) {
     const std::uint32_t extent = big_endian(bytes, 4 + 4 * static_cast<std::size_t>(i));
-    if (extent == 0) fail(path, "extent ", i, " is 0; expected at least 1");
+    if (extent == 0) data_error(path, "extent ", i, " is 0; expected at least 1");
     dims[static_cast<std::size_t>(i)] = extent;
     too_large = too_large || __builtin_mul_overflow(need, extent, &need);
   }
   const std::uint64_t have = bytes.size() - header;
   if (too_large || have < need)
-    fail(path, "truncated: the header promises ", too_large ? "over 2^64" : std::to_string(need),
-         " bytes, ", have, " follow");
-  if (have > need) fail(path, have - need, " bytes after the end of the data");
+    data_error(path, "truncated: the header promises ",
+               too_large ? "over 2^64" : std::to_string(need), " bytes, ", have, " follow");
+  if (have > need) data_error(path, have - need, " bytes after the end of the data");
   return {Shape({dims.data(), static_cast<std::size_t>(rank)}), std::move(bytes), header};
 }
 
@@ -111,7 +95,8 @@ Tensor read_idx_labels(const std::string& path, int classes) {
   Tensor labels = Tensor::empty(idx.shape, DType::i32);
   for (std::int64_t i = 0; i < labels.numel(); ++i) {
     const int label = idx.data()[i];
-    if (label >= classes) fail(path, "label ", i, " is ", label, "; expected 0 to ", classes - 1);
+    if (label >= classes)
+      data_error(path, "label ", i, " is ", label, "; expected 0 to ", classes - 1);
     labels.data<std::int32_t>()[i] = label;
   }
   return labels;
