@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model whose layers read any earlier ones, not only the one before.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <limbeck/nn/module.h>
+
+namespace limbeck {
+
+/// What a node makes of several inputs: their sum or product, of equal shapes, left to right.
+enum class Join { add, mul };
+
+/// A list of named nodes, each a layer of one input or a join of several, which come earlier in the
+/// list; the last one's output is the model's. An empty graph is the identity. Parameters are named
+/// "<node>.<parameter>". A Linear whose only reader is an activation just after it runs with it as
+/// one op, with the same values.
+class ModelGraph : public Module {
+ public:
+  /// Stands for the model's input in `from`.
+  static constexpr const char* kInput = "input";
+
+  /// Appends a layer that reads `from`, by default the node before (the model's input for the first
+  /// one). An empty name stands for the node's index; names are unique and may have dots, as in
+  /// "layer1.0.conv1". Throws std::invalid_argument naming the node.
+  void add(std::unique_ptr<Module> layer, std::string name = "", const std::string& from = "");
+  /// Appends a join of two inputs or more.
+  void add(Join join, const std::vector<std::string>& from, std::string name = "");
+
+  std::size_t size() const { return nodes_.size(); }
+  const std::string& name(std::size_t i) const { return nodes_.at(i).name; }
+  /// The layer of node i; null for a join.
+  Module* layer(std::size_t i) { return nodes_.at(i).layer.get(); }
+  /// "Linear(784, 10)", or "add" for a join.
+  std::string describe(std::size_t i) const;
+  /// Nodes whose whole name matches the regular expression (ECMAScript), in order. Throws
+  /// std::invalid_argument when there are none.
+  std::vector<std::size_t> find(const std::string& pattern) const;
+
+  /// Values are dropped after their last reader, so without a tape only those still needed live.
+  Variable forward(const Variable& x, Context& context) override;
+  /// The same; calls tap(i, value) for each node i of `taps` (ascending) as soon as it is computed.
+  Variable forward(const Variable& x, Context& context, const std::vector<std::size_t>& taps,
+                   const std::function<void(std::size_t, const Variable&)>& tap);
+
+  Shape output_shape(const Shape& input) const override;
+  /// The output shape of every node.
+  std::vector<Shape> node_shapes(const Shape& input) const;
+  /// The shape of node i's output, given those of all nodes before it.
+  Shape node_shape(std::size_t i, const Shape& input, const std::vector<Shape>& before) const;
+  std::vector<NamedParameter> parameters() override;
+  std::vector<NamedBuffer> buffers() override;
+  std::string describe() const override;
+
+ private:
+  static constexpr std::size_t kModelInput = static_cast<std::size_t>(-1);
+  struct Node {
+    std::string name;
+    std::vector<std::size_t> from;  ///< nodes, or kModelInput
+    std::unique_ptr<Module> layer;  ///< null for a join
+    Join join = Join::add;
+    std::vector<std::size_t> done;  ///< inputs that nobody reads after this node
+    bool fused = false;             ///< a Linear that runs with the activation after it
+  };
+  void append(Node node);
+  std::size_t resolve(const std::string& from, const std::string& reader) const;
+  void find_last_readers();
+
+  std::vector<Node> nodes_;
+};
+
+}  // namespace limbeck
