@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/elementwise.h>
 
+#include <algorithm>
+
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/math.h>
 #include <limbeck/kernels/pointwise.h>
@@ -63,6 +65,15 @@ void scale_by(Tensor& y, const Tensor& x, const Tensor& s) {
   LIMBECK_DISPATCH(y.device(), scale_by(y, x, s));
 }
 
+void add_bias(Tensor& y, const Tensor& bias) {
+  check_output("add_bias", y);
+  LIMBECK_CHECK(y.shape().rank() >= 1 && bias.shape() == Shape({y.shape()[y.shape().rank() - 1]}) &&
+                    bias.dtype() == y.dtype() && bias.device() == y.device(),
+                "add_bias: bias is ", bias.dtype(), bias.shape(), " on ", bias.device(), ", y ",
+                y.dtype(), y.shape(), " on ", y.device(), "; expected bias like y, (C)");
+  LIMBECK_DISPATCH(y.device(), add_bias(y, bias));
+}
+
 namespace cpu {
 namespace {
 
@@ -113,6 +124,26 @@ void exp(Tensor& y, const Tensor& x) {
 }
 
 void scale_by(Tensor& y, const Tensor& x, const Tensor& s) { cpu::scale(y, x, s.item()); }
+
+void add_bias(Tensor& y, const Tensor& bias) {
+  const std::int64_t channels = bias.numel();
+  if (channels == 0) return;
+  visit_floating(y.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = ComputeType<T>;
+    T* out = y.data<T>();
+    const T* b = bias.data<T>();
+    const std::int64_t grain = std::max<std::int64_t>(1, 32768 / channels);
+    parallel_ranges(y.numel() / channels, grain, [=](std::int64_t begin, std::int64_t end) {
+      simd([=](auto) {
+        for (T* row = out + begin * channels; row < out + end * channels; row += channels)
+#pragma omp simd
+          for (std::int64_t c = 0; c < channels; ++c)
+            row[c] = static_cast<T>(static_cast<C>(row[c]) + static_cast<C>(b[c]));
+      });
+    });
+  });
+}
 
 }  // namespace cpu
 }  // namespace limbeck

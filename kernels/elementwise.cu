@@ -2,6 +2,7 @@
 #include <limbeck/kernels/elementwise.h>
 
 #include <limbeck/core/math.h>
+#include <limbeck/kernels/bias.cuh>
 #include <limbeck/kernels/pointwise.cuh>
 
 namespace limbeck::cuda {
@@ -72,5 +73,7 @@ void scale_by(Tensor& y, const Tensor& x, const Tensor& s) {
       gpu::map<T>("scale_by", y, ScaleBy<T>{s.data<T>()}, x);
   });
 }
+
+void add_bias(Tensor& y, const Tensor& bias) { gpu::add_bias(y, bias); }
 
 }  // namespace limbeck::cuda

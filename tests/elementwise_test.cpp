@@ -94,6 +94,19 @@ TEST_P(ElementwiseTest, OutputMayBeAnInput) {
   EXPECT_TRUE(same_bytes(in_place, sum));
 }
 
+TEST_P(ElementwiseTest, BiasIsAddedToEveryRow) {
+  for (const Shape& shape : {Shape{3}, Shape{2, 5}, Shape{3, 7, 33}, Shape{1200, 40}}) {
+    const std::int64_t channels = shape[shape.rank() - 1];
+    const Tensor b = make(random_values(channels, 1, 2), {channels});
+    Tensor y = make(random_values(shape.numel(), 1, 1), shape);
+    std::vector<double> expected = to_doubles(y);
+    const std::vector<double> bias = to_doubles(b);
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += bias[i % bias.size()];
+    add_bias(y, b);
+    expect_close(y, expected, tolerance(), shape.str());
+  }
+}
+
 TEST(Elementwise, AxpyIsOneFusedMultiplyAdd) {
   // (1 + 2^-12)^2 - (1 + 2^-11) = 2^-24, which a rounded product would lose.
   Tensor y = Tensor::full({1}, -(1 + 0x1p-11));
@@ -131,6 +144,9 @@ TEST(Elementwise, Rejections) {
   expect_error([&] { scale_by(x, x, wrong); },
                "scale_by: s is f32(4) on cpu; expected one element of f32 or f32 on cpu");
   expect_error([&] { scale_by(x, x, one_double); }, "scale_by: s is f64(1)");
+  expect_error([&] { add_bias(undefined, x); }, "add_bias: y is undefined");
+  expect_error([&] { add_bias(x, wrong); },
+               "add_bias: bias is f32(4) on cpu, y f32(3) on cpu; expected bias like y, (C)");
 }
 
 }  // namespace
