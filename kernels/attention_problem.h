@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal: the sizes and pointers of an attention, as both devices read them.
+#pragma once
+
+#include <cmath>
+
+#include <limbeck/core/host_device.h>
+#include <limbeck/kernels/attention.h>
+
+namespace limbeck {
+
+/// Heads by pointer and strides: row t of head h in sequence n is at p + n batch + t row + h D.
+template <class T>
+struct HeadRows {
+  T* p;
+  std::int64_t batch, row, D;
+
+  LIMBECK_HD T* at(std::int64_t n, std::int64_t h, std::int64_t t) const {
+    return p + n * batch + t * row + h * D;
+  }
+};
+
+template <class T>
+HeadRows<const T> head_rows(const Heads& x) {
+  const std::int64_t row = x.tensor.dim(2) * x.width();
+  return {x.tensor.data<T>() + x.first * x.width(), x.rows() * row, row, x.width()};
+}
+template <class T>
+HeadRows<T> head_rows_to_write(Heads& x) {
+  const std::int64_t row = x.tensor.dim(2) * x.width();
+  return {x.tensor.data<T>() + x.first * x.width(), x.rows() * row, row, x.width()};
+}
+
+struct AttentionSizes {
+  std::int64_t N, T, S, H, G, D;
+  const std::int32_t* lengths;  ///< null: all S
+  bool causal;
+  double scale;
+
+  AttentionSizes(const Heads& q, const Heads& k, const Tensor& valid, const AttentionOptions& o)
+      : N(q.tensor.dim(0)),
+        T(q.rows()),
+        S(k.rows()),
+        H(q.count),
+        G(k.count),
+        D(q.width()),
+        lengths(valid.defined() ? valid.data<std::int32_t>() : nullptr),
+        causal(o.causal),
+        scale(o.scale != 0 ? o.scale : 1 / std::sqrt(static_cast<double>(D))) {}
+
+  /// Keys of sequence n that any query sees.
+  LIMBECK_HD std::int64_t length(std::int64_t n) const {
+    if (lengths == nullptr) return S;
+    const std::int64_t valid = lengths[n];
+    return valid < 0 ? 0 : valid < S ? valid : S;
+  }
+  /// How many keys, the first ones, query i of sequence n sees.
+  LIMBECK_HD std::int64_t visible(std::int64_t n, std::int64_t i) const {
+    const std::int64_t valid = length(n), seen = i + 1 + S - T;
+    if (!causal || seen >= valid) return valid;
+    return seen > 0 ? seen : 0;
+  }
+};
+
+}  // namespace limbeck
