@@ -2,7 +2,7 @@
 // One thread per element written; neighbouring threads are neighbouring channels.
 #include <limbeck/kernels/pool2d.h>
 
-#include <limbeck/kernels/gpu_types.cuh>
+#include <limbeck/kernels/pixels.cuh>
 
 namespace limbeck::cuda {
 namespace {
@@ -25,45 +25,25 @@ struct Geometry {
         elements(written.numel()) {}
 };
 
-struct Range {
-  int begin, end;
-  LIMBECK_DEVICE int size() const { return end - begin; }
-};
-
 /// Cells of an axis of extent n that window i covers.
-LIMBECK_DEVICE Range window(int i, int n, const Geometry& g) {
+LIMBECK_DEVICE gpu::Range window(int i, int n, const Geometry& g) {
   const int begin = i * g.stride - g.padding, end = begin + g.kernel;
   return {begin > 0 ? begin : 0, end < n ? end : n};
 }
 
 /// Windows, of `windows` along the axis, that cover cell i.
-LIMBECK_DEVICE Range covering(int i, int windows, const Geometry& g) {
+LIMBECK_DEVICE gpu::Range covering(int i, int windows, const Geometry& g) {
   const int last = i + g.padding, first = last - g.kernel + 1;
   const int end = last / g.stride + 1;
   return {first <= 0 ? 0 : (first + g.stride - 1) / g.stride, end < windows ? end : windows};
 }
 
-/// Position of the element a thread writes in (N,height,width,C).
-struct Position {
-  int row, column, channel;
-  std::int64_t image;
-};
-LIMBECK_DEVICE Position position_of(std::int64_t i, int height, int width, int channels) {
-  const std::int64_t pixel = i / channels, row = pixel / width, image = row / height;
-  return {static_cast<int>(row - image * height), static_cast<int>(pixel - row * width),
-          static_cast<int>(i - pixel * channels), image};
-}
-
-LIMBECK_DEVICE std::int64_t thread_index() {
-  return std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-}
-
 template <class T>
 LIMBECK_KERNEL max_pool2d_forward_kernel(T* y, std::int32_t* index, const T* x, Geometry g) {
-  const std::int64_t i = thread_index();
+  const std::int64_t i = gpu::thread_index();
   if (i >= g.elements) return;
-  const Position p = position_of(i, g.OH, g.OW, g.C);
-  const Range rows = window(p.row, g.H, g), columns = window(p.column, g.W, g);
+  const gpu::Position p = gpu::position_of(i, g.OH, g.OW, g.C);
+  const gpu::Range rows = window(p.row, g.H, g), columns = window(p.column, g.W, g);
   const T* image = x + p.image * g.H * g.W * g.C + p.channel;
   float best = -__builtin_huge_valf();
   int where = rows.begin * g.W + columns.begin;
@@ -82,10 +62,10 @@ LIMBECK_KERNEL max_pool2d_forward_kernel(T* y, std::int32_t* index, const T* x, 
 template <class T>
 LIMBECK_KERNEL max_pool2d_backward_kernel(T* dx, const T* dy, const std::int32_t* index,
                                           Geometry g) {
-  const std::int64_t i = thread_index();
+  const std::int64_t i = gpu::thread_index();
   if (i >= g.elements) return;
-  const Position p = position_of(i, g.H, g.W, g.C);
-  const Range rows = covering(p.row, g.OH, g), columns = covering(p.column, g.OW, g);
+  const gpu::Position p = gpu::position_of(i, g.H, g.W, g.C);
+  const gpu::Range rows = covering(p.row, g.OH, g), columns = covering(p.column, g.OW, g);
   const std::int64_t image = p.image * g.OH * g.OW * g.C + p.channel;
   float sum = 0;
   for (int oh = rows.begin; oh < rows.end; ++oh)
@@ -98,10 +78,10 @@ LIMBECK_KERNEL max_pool2d_backward_kernel(T* dx, const T* dy, const std::int32_t
 
 template <class T>
 LIMBECK_KERNEL avg_pool2d_forward_kernel(T* y, const T* x, Geometry g) {
-  const std::int64_t i = thread_index();
+  const std::int64_t i = gpu::thread_index();
   if (i >= g.elements) return;
-  const Position p = position_of(i, g.OH, g.OW, g.C);
-  const Range rows = window(p.row, g.H, g), columns = window(p.column, g.W, g);
+  const gpu::Position p = gpu::position_of(i, g.OH, g.OW, g.C);
+  const gpu::Range rows = window(p.row, g.H, g), columns = window(p.column, g.W, g);
   const T* image = x + p.image * g.H * g.W * g.C + p.channel;
   float sum = 0;
   for (int h = rows.begin; h < rows.end; ++h)
@@ -112,10 +92,10 @@ LIMBECK_KERNEL avg_pool2d_forward_kernel(T* y, const T* x, Geometry g) {
 
 template <class T>
 LIMBECK_KERNEL avg_pool2d_backward_kernel(T* dx, const T* dy, Geometry g) {
-  const std::int64_t i = thread_index();
+  const std::int64_t i = gpu::thread_index();
   if (i >= g.elements) return;
-  const Position p = position_of(i, g.H, g.W, g.C);
-  const Range rows = covering(p.row, g.OH, g), columns = covering(p.column, g.OW, g);
+  const gpu::Position p = gpu::position_of(i, g.H, g.W, g.C);
+  const gpu::Range rows = covering(p.row, g.OH, g), columns = covering(p.column, g.OW, g);
   const T* image = dy + p.image * g.OH * g.OW * g.C + p.channel;
   float sum = 0;
   for (int oh = rows.begin; oh < rows.end; ++oh)
@@ -127,18 +107,15 @@ LIMBECK_KERNEL avg_pool2d_backward_kernel(T* dx, const T* dy, Geometry g) {
   dx[i] = T(sum);
 }
 
-gpu::Launch one_thread_each(const char* name, const Geometry& g) {
-  return {name, gpu::blocks_for(g.elements, 256), 256};
-}
-
 }  // namespace
 
 void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dOptions& options) {
   const Geometry g(x, y, y, options);
   if (g.elements == 0) return;
   gpu::visit_gpu_floating("max_pool2d_forward", x.dtype(), [&]<class T>(TypeTag<T>) {
-    gpu::launch(one_thread_each("max_pool2d_forward", g), max_pool2d_forward_kernel<T>, y.data<T>(),
-                index.data<std::int32_t>(), x.data<T>(), g);
+    gpu::launch(gpu::one_thread_each("max_pool2d_forward", g.elements),
+                max_pool2d_forward_kernel<T>, y.data<T>(), index.data<std::int32_t>(), x.data<T>(),
+                g);
   });
 }
 
@@ -147,8 +124,9 @@ void max_pool2d_backward(Tensor& dx, const Tensor& dy, const Tensor& index,
   const Geometry g(dx, dy, dx, options);
   if (g.elements == 0) return;
   gpu::visit_gpu_floating("max_pool2d_backward", dx.dtype(), [&]<class T>(TypeTag<T>) {
-    gpu::launch(one_thread_each("max_pool2d_backward", g), max_pool2d_backward_kernel<T>,
-                dx.data<T>(), dy.data<T>(), index.data<std::int32_t>(), g);
+    gpu::launch(gpu::one_thread_each("max_pool2d_backward", g.elements),
+                max_pool2d_backward_kernel<T>, dx.data<T>(), dy.data<T>(),
+                index.data<std::int32_t>(), g);
   });
 }
 
@@ -156,8 +134,8 @@ void avg_pool2d_forward(Tensor& y, const Tensor& x, const Pool2dOptions& options
   const Geometry g(x, y, y, options);
   if (g.elements == 0) return;
   gpu::visit_gpu_floating("avg_pool2d_forward", x.dtype(), [&]<class T>(TypeTag<T>) {
-    gpu::launch(one_thread_each("avg_pool2d_forward", g), avg_pool2d_forward_kernel<T>, y.data<T>(),
-                x.data<T>(), g);
+    gpu::launch(gpu::one_thread_each("avg_pool2d_forward", g.elements),
+                avg_pool2d_forward_kernel<T>, y.data<T>(), x.data<T>(), g);
   });
 }
 
@@ -165,8 +143,8 @@ void avg_pool2d_backward(Tensor& dx, const Tensor& dy, const Pool2dOptions& opti
   const Geometry g(dx, dy, dx, options);
   if (g.elements == 0) return;
   gpu::visit_gpu_floating("avg_pool2d_backward", dx.dtype(), [&]<class T>(TypeTag<T>) {
-    gpu::launch(one_thread_each("avg_pool2d_backward", g), avg_pool2d_backward_kernel<T>,
-                dx.data<T>(), dy.data<T>(), g);
+    gpu::launch(gpu::one_thread_each("avg_pool2d_backward", g.elements),
+                avg_pool2d_backward_kernel<T>, dx.data<T>(), dy.data<T>(), g);
   });
 }
 
