@@ -5,6 +5,7 @@
 #include <limbeck/tests/device_test.h>
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/model_json.h>
+#include <limbeck/tools/preprocess_json.h>
 #include <limbeck/tools/run.h>
 
 namespace limbeck::testing {
@@ -95,6 +96,28 @@ TEST(Experiment, WhatChangesTheObjectiveHasNoDefault) {
   misses("/data/source", "data.source: is missing");
 }
 
+TEST(Experiment, DataHasAFormatAndIsNormalized) {
+  json file = small_experiment();
+  file["data"] = {{"source", "photographs"},
+                  {"format", "cifar10"},
+                  {"mean", {0.5, 0.4, 0.3}},
+                  {"std", {0.25, 0.2, 0.1}}};
+  const DataConfig data = read_experiment(file).data;
+  EXPECT_EQ(data.folder.format, "cifar10");
+  EXPECT_EQ(data.input.mean, (std::vector<double>{0.5, 0.4, 0.3}));
+  EXPECT_EQ(write_preprocess(data.input), (json{{"scale", data.input.scale},
+                                                {"shift", 0.0},
+                                                {"mean", {0.5, 0.4, 0.3}},
+                                                {"std", {0.25, 0.2, 0.1}}}));
+  EXPECT_EQ(read_experiment(small_experiment()).data.folder.format, "idx");
+  refuses("data.format=idx", "data.format: synthetic-digits is drawn, not read");
+  refuses("data.mean=[0.5]", "data.mean: has 1 numbers, std 0; expected one each");
+  refuses("data={\"source\":\"x\",\"mean\":[0],\"std\":[0]}", "data.std: names 0; expected");
+  refuses("data={\"source\":\"x\",\"mean\":[\"a\"]}", "data.mean.0: is \"a\"; expected a number");
+  refuses("data={\"source\":\"x\",\"format\":\"cifar\"}",
+          "data.format: unknown format \"cifar\"; did you mean \"cifar10\"?");
+}
+
 TEST(Experiment, UnknownKeysAndWordsNameTheNearest) {
   refuses("student.recipe.epoch=3", "student.recipe.epoch: unknown key; did you mean \"epochs\"?");
   refuses("arms.1.distill.temperature=3", "arms.1.distill.temperature: unknown key");
@@ -161,6 +184,8 @@ TEST(Experiment, IsCheckedAgainstTheData) {
   EXPECT_NO_THROW(check_against_data(read_experiment(small_experiment()), data));
   refuses_data("teacher.model.layers.0.out=9",
                "teacher.model: gives (1,9) per image; digits has 10 classes");
+  refuses_data(R"(data={"source":"x","mean":[0,0,0],"std":[1,1,1]})",
+               "data.mean: has 3 numbers; digits has 1 channels");
   refuses_data("arms.1.omit_classes=[10]", "arms.1.omit_classes: class 10; digits has 10");
   refuses_data("arms.1.bias_sweep=[0,1,2,3,4,5,6,7,8,9]", "arms.1.bias_sweep: names every class");
   refuses_data(R"(student.model.layers.0={"type":"conv2d","out":2,"kernel":40})", "arms.0.model: ");

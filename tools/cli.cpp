@@ -29,7 +29,7 @@ void add_machine(CLI::App& command, RunArguments& run) {
 
 void add_run_options(CLI::App& command, RunArguments& run) {
   command.add_option("--out", run.out, "run folder; default: a new one under runs/");
-  command.add_option("--data", run.data, "synthetic-digits or a folder with MNIST's files");
+  command.add_option("--data", run.data, "synthetic-digits or a folder of the run file's format");
   add_machine(command, run);
 }
 
@@ -63,8 +63,9 @@ void add_reproduce(CLI::App& app, Request& request, const Console& console) {
 }
 
 void add_inspect_options(CLI::App& command, InspectArguments& inspect) {
-  command.add_option("--data", inspect.data, "synthetic-digits or a folder with MNIST's files")
-      ->required();
+  command.add_option("--data", inspect.data, "synthetic-digits or a folder")->required();
+  command.add_option("--format", inspect.folder.format,
+                     "files of the folder: idx (default), cifar10, cifar100 or npy");
   command.add_option("--test-samples", inspect.synthetic.test_samples,
                      "images of synthetic-digits");
   command.add_option("--data-seed", inspect.synthetic.seed, "seed of synthetic-digits");

@@ -3,22 +3,17 @@
 
 #include <filesystem>
 
-#include <limbeck/core/error.h>
+#include <limbeck/tools/cifar.h>
+#include <limbeck/tools/data_file.h>
 #include <limbeck/tools/digest.h>
 #include <limbeck/tools/idx.h>
+#include <limbeck/tools/npy_dataset.h>
 #include <limbeck/tools/synthetic_digits.h>
 
 namespace limbeck {
 namespace {
 
 constexpr int kDigits = 10;
-
-Dataset make_dataset(std::string name, Tensor images, Tensor labels) {
-  Digest digest;
-  digest.add(images);
-  digest.add(labels);
-  return {std::move(images), std::move(labels), kDigits, std::move(name), digest.hex()};
-}
 
 /// folder/name or folder/name.gz, whichever is there.
 std::string find_file(const std::string& folder, const std::string& name) {
@@ -27,7 +22,7 @@ std::string find_file(const std::string& folder, const std::string& name) {
   if (std::filesystem::exists(path, ignored)) return path.string();
   std::string packed = path.string() + ".gz";
   if (std::filesystem::exists(packed, ignored)) return packed;
-  throw IoError(path.string() + ": no such file, with or without .gz");
+  data_error(path.string(), "no such file, with or without .gz");
 }
 
 /// `prefix` is "train" or "t10k", as in the official names.
@@ -37,9 +32,9 @@ Dataset load_mnist(const std::string& folder, const std::string& prefix) {
   Tensor images = read_idx_images(image_path);
   Tensor labels = read_idx_labels(label_path, kDigits);
   if (images.dim(0) != labels.dim(0))
-    throw IoError(detail::concat(label_path, ": ", labels.dim(0), " labels for the ", images.dim(0),
-                                 " images of ", image_path));
-  return make_dataset("mnist/" + prefix, std::move(images), std::move(labels));
+    data_error(label_path, labels.dim(0), " labels for the ", images.dim(0), " images of ",
+               image_path);
+  return make_dataset("mnist/" + prefix, std::move(images), std::move(labels), kDigits);
 }
 
 Dataset draw(const std::string& part, std::int64_t samples, std::uint32_t first,
@@ -47,7 +42,7 @@ Dataset draw(const std::string& part, std::int64_t samples, std::uint32_t first,
   Tensor images = Tensor::empty({samples, 28, 28, 1}, DType::u8);
   Tensor labels = Tensor::empty({samples}, DType::i32);
   draw_synthetic_digits(images, labels, seed, first);
-  return make_dataset("synthetic-digits/" + part, std::move(images), std::move(labels));
+  return make_dataset("synthetic-digits/" + part, std::move(images), std::move(labels), kDigits);
 }
 
 TrainTest draw_both(const SyntheticOptions& options) {
@@ -59,13 +54,55 @@ TrainTest draw_both(const SyntheticOptions& options) {
           draw("test", options.test_samples, static_cast<std::uint32_t>(kFirstTest), options.seed)};
 }
 
+TrainTest load_cifar(const std::string& folder, int classes) {
+  const std::string name = detail::concat("cifar", classes);
+  std::vector<std::string> train;
+  if (classes == 10)
+    for (int i = 1; i <= 5; ++i)
+      train.push_back(data_path(folder, detail::concat("data_batch_", i, ".bin")));
+  else
+    train.push_back(data_path(folder, "train.bin"));
+  const auto load = [&](const std::vector<std::string>& files, const std::string& part) {
+    LabelledImages data = read_cifar(files, classes);
+    return make_dataset(name + part, std::move(data.images), std::move(data.labels), classes);
+  };
+  const std::string test = data_path(folder, classes == 10 ? "test_batch.bin" : "test.bin");
+  return {load(train, "/train"), load({test}, "/test")};
+}
+
+using FolderLoader = TrainTest (*)(const std::string& folder);
+
+FolderLoader loader_of(const std::string& format) {
+  const std::pair<const char*, FolderLoader> formats[] = {
+      {"idx",
+       [](const std::string& folder) {
+         return TrainTest{load_mnist(folder, "train"), load_mnist(folder, "t10k")};
+       }},
+      {"cifar10", [](const std::string& folder) { return load_cifar(folder, 10); }},
+      {"cifar100", [](const std::string& folder) { return load_cifar(folder, 100); }},
+      {"npy", load_npy_folder}};
+  for (const auto& [name, loader] : formats)
+    if (format == name) return loader;
+  throw std::invalid_argument("load_dataset: format is \"" + format +
+                              "\"; expected idx, cifar10, cifar100 or npy");
+}
+
 }  // namespace
 
-TrainTest load_dataset(const std::string& source, const SyntheticOptions& synthetic) {
+Dataset make_dataset(std::string name, Tensor images, Tensor labels, int classes) {
+  Digest digest;
+  digest.add(images);
+  digest.add(labels);
+  return {std::move(images), std::move(labels), classes, std::move(name), digest.hex()};
+}
+
+TrainTest load_dataset(const std::string& source, const SyntheticOptions& synthetic,
+                       const FolderOptions& options) {
+  const FolderLoader load = loader_of(options.format);
   if (source == "synthetic-digits") return draw_both(synthetic);
   if (!std::filesystem::is_directory(source))
-    throw IoError(source + ": not a folder, and not a built-in data set (synthetic-digits)");
-  return {load_mnist(source, "train"), load_mnist(source, "t10k")};
+    data_error(source, "not a folder, and not a built-in data set (synthetic-digits)");
+  return load(source);
 }
 
 }  // namespace limbeck

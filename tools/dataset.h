@@ -11,12 +11,15 @@ namespace limbeck {
 
 /// Images with labels, on the CPU.
 struct Dataset {
-  Tensor images;  ///< (N,H,W,C) u8
+  Tensor images;  ///< (N,H,W,C) u8 or f32
   Tensor labels;  ///< (N) i32, each in [0, classes)
   int classes = 0;
   std::string name;
   std::string digest;  ///< of the images' and labels' shapes and contents (tools/digest.h)
 };
+
+/// A data set that these make up, with its digest.
+Dataset make_dataset(std::string name, Tensor images, Tensor labels, int classes);
 
 struct TrainTest {
   Dataset train;
@@ -30,9 +33,22 @@ struct SyntheticOptions {
   std::uint64_t seed = 0;
 };
 
-/// `source` is "synthetic-digits" (tools/synthetic_digits.h), or a folder that holds MNIST's four
-/// files under their official names, each with or without .gz. Throws IoError in one line naming
-/// the file: missing, malformed (tools/idx.h), or counts of images and labels that disagree.
-TrainTest load_dataset(const std::string& source, const SyntheticOptions& synthetic = {});
+/// How the files of a folder are read.
+struct FolderOptions {
+  std::string format = "idx";  ///< idx, cifar10, cifar100 or npy
+};
+
+/// `source` is "synthetic-digits" (tools/synthetic_digits.h), or a folder that holds, by format,
+///   idx       MNIST's four files under their official names, each with or without .gz
+///   cifar10   data_batch_1.bin to data_batch_5.bin and test_batch.bin (tools/cifar.h)
+///   cifar100  train.bin and test.bin
+///   npy       train_images.npy, train_labels.npy, test_images.npy, test_labels.npy (tools/npy.h):
+///             images (N,H,W) or (N,H,W,C) of u1, f2, f4 or f8, of which all but u1 are kept as
+///             f32; labels (N) of u1, i4 or i8. Training labels name every class from 0 to the
+///             last.
+/// Throws IoError in one line naming the file: missing, malformed, of another shape or dtype, or
+/// counts of images and labels that disagree; std::invalid_argument for an unknown format.
+TrainTest load_dataset(const std::string& source, const SyntheticOptions& synthetic = {},
+                       const FolderOptions& folder = {});
 
 }  // namespace limbeck

@@ -6,6 +6,7 @@
 
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/model_json.h>
+#include <limbeck/tools/preprocess_json.h>
 #include <limbeck/tools/recipe_json.h>
 
 namespace limbeck {
@@ -14,17 +15,31 @@ using nlohmann::json;
 
 namespace {
 
+FolderOptions read_folder(const JsonObject& data, const std::string& source) {
+  FolderOptions folder;
+  if (!data.has("format")) return folder;
+  LIMBECK_CHECK(source != "synthetic-digits", data.path("format"),
+                ": synthetic-digits is drawn, not read; expected no format");
+  folder.format = data.text("format");
+  const auto formats = {"idx", "cifar10", "cifar100", "npy"};
+  LIMBECK_CHECK(std::find(formats.begin(), formats.end(), folder.format) != formats.end(),
+                data.path("format"), ": unknown format \"", folder.format, "\"; did you mean \"",
+                nearest_word(folder.format, {"idx", "cifar10", "cifar100", "npy"}), "\"?");
+  return folder;
+}
+
 DataConfig read_data(const json& value, const std::string& path) {
   const JsonObject data(value, path,
-                        {"source", "train_samples", "test_samples", "seed", "scale", "shift"});
+                        {"source", "format", "train_samples", "test_samples", "seed", "scale",
+                         "shift", "mean", "std"});
   DataConfig config;
   config.source = data.text("source");
   SyntheticOptions& drawn = config.synthetic;
   drawn.train_samples = data.integer("train_samples", 1, drawn.train_samples);
   drawn.test_samples = data.integer("test_samples", 1, drawn.test_samples);
   drawn.seed = static_cast<std::uint64_t>(data.integer("seed", 0, 0));
-  config.input.scale = data.number("scale", config.input.scale);
-  config.input.shift = data.number("shift", config.input.shift);
+  config.folder = read_folder(data, config.source);
+  config.input = read_preprocess(data);
   return config;
 }
 

@@ -18,6 +18,7 @@ namespace limbeck {
 struct DataConfig {
   std::string source;
   SyntheticOptions synthetic;
+  FolderOptions folder;
   Preprocess input;
 };
 
@@ -62,7 +63,8 @@ struct Experiment {
 };
 
 /// Reads a run file. Keys, where [..] may be left out:
-///   name, data {source, [train_samples, test_samples, seed, scale, shift]}, seeds,
+///   name, data {source, [format, train_samples, test_samples, seed, scale, shift, mean, std]},
+///   seeds,
 ///   student {model, recipe}, [teacher {model, recipe or weights, [dtype, reference]}],
 ///   [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep, reference]}]],
 ///   [report_every, checkpoint_every]

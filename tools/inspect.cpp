@@ -10,6 +10,7 @@
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/model_json.h>
+#include <limbeck/tools/preprocess_json.h>
 #include <limbeck/tools/report.h>
 #include <limbeck/tools/version.h>
 
@@ -51,8 +52,8 @@ LoadedModel load_model(const std::string& weights, const std::string& model_file
   load_weights(*model.module, weights);
   if (const auto found = file.metadata.find("preprocess"); found != file.metadata.end()) {
     const json value = parse_json(found->second, weights);
-    const JsonObject preprocess(value, weights + ": preprocess", {"scale", "shift"});
-    model.input = {preprocess.number("scale"), preprocess.number("shift")};
+    const JsonObject preprocess(value, weights + ": preprocess", {"scale", "shift", "mean", "std"});
+    model.input = read_preprocess(preprocess);
   }
   return model;
 }
@@ -66,7 +67,7 @@ struct Bench {
 
   explicit Bench(const InspectArguments& arguments)
       : device(use_machine(arguments.machine)),
-        test(load_dataset(arguments.data, arguments.synthetic).test),
+        test(load_dataset(arguments.data, arguments.synthetic, arguments.folder).test),
         images(test.images.to(device)),
         image{images.dim(1), images.dim(2), images.dim(3)} {}
 

@@ -17,6 +17,7 @@ struct InspectArguments {
   std::string teacher_model;   ///< the same for the teacher
   std::string data;            ///< as load_dataset's source
   SyntheticOptions synthetic;  ///< for the built-in data
+  FolderOptions folder;        ///< for a folder's
   MachineOptions machine;
 };
 

@@ -7,6 +7,7 @@
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/digest.h>
 #include <limbeck/tools/model_json.h>
+#include <limbeck/tools/preprocess_json.h>
 #include <limbeck/tools/version.h>
 
 namespace limbeck {
@@ -225,7 +226,7 @@ void Runner::finish(const Job& job, Module& model, Result& result) {
   save_weights(model, files.weights(),
                {{"limbeck", version()},
                 {"model", write_model(job.model).dump()},
-                {"preprocess", json{{"scale", input.scale}, {"shift", input.shift}}.dump()}});
+                {"preprocess", write_preprocess(input).dump()}});
   files.finish(result);
   progress_.end(
       detail::concat(result.test.errors, " test errors of ", result.test.samples, ", ",
@@ -245,6 +246,9 @@ std::string weights_digest(Module& model) {
 }
 
 void check_against_data(const Experiment& experiment, const Dataset& data) {
+  const auto means = static_cast<std::int64_t>(experiment.data.input.mean.size());
+  LIMBECK_CHECK(means == 0 || means == data.images.dim(3), "data.mean: has ", means, " numbers; ",
+                data.name, " has ", data.images.dim(3), " channels");
   if (experiment.teacher) check_model(experiment.teacher->model, "teacher.model", data);
   for (std::size_t i = 0; i < experiment.arms.size(); ++i) {
     const Arm& arm = experiment.arms[i];

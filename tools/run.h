@@ -15,8 +15,8 @@ namespace limbeck {
 std::string weights_digest(Module& model);
 
 /// Refuses what cannot work with this data before anything is trained: a model that does not fit
-/// the images or has not one output per class, and classes that do not exist. Throws
-/// std::invalid_argument naming the place in the run file.
+/// the images or has not one output per class, means of other channels, and classes that do not
+/// exist. Throws std::invalid_argument naming the place in the run file.
 void check_against_data(const Experiment& experiment, const Dataset& data);
 
 /// Trains and measures everything on `device`. Jobs the folder holds a result of are not run again,

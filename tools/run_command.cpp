@@ -65,7 +65,8 @@ json execute(const std::string& command, const json& config, const Experiment& e
              const RunFolder& folder, bool resume, Device device, const Console& console) {
   json record = new_record(command, config, device);
   if (resume) check_same_run(folder.read_run(), record, folder.path().string());
-  const TrainTest data = load_dataset(experiment.data.source, experiment.data.synthetic);
+  const TrainTest data =
+      load_dataset(experiment.data.source, experiment.data.synthetic, experiment.data.folder);
   check_against_data(experiment, data.train);
   record["data"] = {
       {"name", data.train.name}, {"train", data.train.digest}, {"test", data.test.digest}};
