@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include <limbeck/autograd/cast.h>
 #include <limbeck/autograd/cross_entropy.h>
 #include <limbeck/autograd/reshape.h>
 #include <limbeck/distill/kd_loss.h>
@@ -121,9 +122,14 @@ Tensor Trainer::train_part(const Batch& part, std::int64_t first_row) {
                   .step = static_cast<std::uint32_t>(state_.step),
                   .first_row = first_row,
                   .lengths = part.lengths};
-  const Variable logits = student_.forward(Variable(part.x), context);
-  const Variable loss = loss_of(logits, part);
-  loss.backward();
+  const bool ids = part.x.dtype() == DType::i32;
+  const Tensor x = ids ? part.x : part.x.to(optimizer_->dtype());
+  const Variable logits = student_.forward(Variable(x), context);
+  // Losses of 16-bit models are f32, so their gradients are scaled before they are rounded.
+  const bool half = dtype_size(logits.value().dtype()) == 2;
+  const Variable loss = loss_of(half ? cast(logits, DType::f32) : logits, part);
+  const Tensor scale = optimizer_->loss_scale();
+  scale.defined() ? loss.backward(scale) : loss.backward();
   return loss.value();
 }
 

@@ -56,6 +56,24 @@ TEST(Experiment, ReadsEveryPart) {
   EXPECT_EQ(e.arms[1].omit_classes, std::vector<std::int64_t>{3});
 }
 
+TEST(Experiment, OptimisersHaveGroupsClippingAndScaling) {
+  json file = small_experiment();
+  file["student"]["recipe"]["precision"] = "f16";
+  file["student"]["recipe"]["optimizer"].update(
+      {{"max_grad_norm", 0.5},
+       {"loss_scale", 1024},
+       {"groups", json::parse(R"([{"match": "2.*", "lr_scale": 0.1, "weight_decay": 0.3}])")}});
+  const Recipe recipe = read_experiment(file).arms[0].recipe;
+  EXPECT_EQ(recipe.precision, DType::f16);
+  const ParameterConfig& config = std::get<AdamwConfig>(recipe.optimizer).parameters;
+  EXPECT_EQ(config.gradients.max_norm, 0.5);
+  EXPECT_EQ(config.gradients.loss_scaling->initial, 1024);
+  ASSERT_EQ(config.groups.size(), 1u);
+  EXPECT_EQ(config.groups[0].match, "2.*");
+  EXPECT_EQ(config.groups[0].lr_scale, 0.1);
+  EXPECT_EQ(config.groups[0].weight_decay, 0.3);
+}
+
 TEST(Experiment, WithoutArmsThereIsTheStudent) {
   json file = small_experiment();
   file.erase("arms");
@@ -140,6 +158,12 @@ TEST(Experiment, UnknownKeysAndWordsNameTheNearest) {
 }
 
 TEST(Experiment, WrongTypesAndValues) {
+  refuses("student.recipe.precision=f8",
+          "student.recipe.precision: is \"f8\"; expected f32, bf16 or f16");
+  refuses("student.recipe.optimizer.max_grad_norm=0",
+          "student.recipe.optimizer.max_grad_norm: is 0; expected > 0");
+  refuses("student.recipe.optimizer.groups=[{\"lr_scale\": 1}]",
+          "student.recipe.optimizer.groups.0.match: is missing");
   refuses("student.recipe.epochs=\"3\"",
           "student.recipe.epochs: is string \"3\"; expected an integer");
   refuses("student.recipe.epochs=0", "student.recipe.epochs: is 0; expected at least 1");

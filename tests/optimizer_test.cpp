@@ -24,7 +24,7 @@ double value_of(const NamedParameter& p) { return p.value.value().item(); }
 TEST(Optimizer, SgdByHand) {
   const NamedParameter w = parameter("w", {10}, true);
   give_gradient(w, {2});
-  Sgd sgd({w}, {.momentum = 0.5, .weight_decay = 0.1});
+  Sgd sgd({w}, {.momentum = 0.5, .parameters = {.weight_decay = 0.1}});
   sgd.step(0.1);
   EXPECT_NEAR(value_of(w), 9.7, 1e-14);
   sgd.step(0.1);
@@ -36,7 +36,7 @@ TEST(Optimizer, SgdByHand) {
 TEST(Optimizer, AdamwByHand) {
   const NamedParameter w = parameter("w", {10}, true);
   give_gradient(w, {1e3});
-  Adamw adamw({w}, {.eps = 1e-12, .weight_decay = 0.5});
+  Adamw adamw({w}, {.eps = 1e-12, .parameters = {.weight_decay = 0.5}});
   adamw.step(0.1);
   EXPECT_NEAR(value_of(w), 9.4, 1e-14);
   adamw.step(0.1);  // an unchanged gradient: the same move again, which needs the step's number
@@ -48,10 +48,11 @@ TEST(Optimizer, BiasesAreSparedFromDecayWhenAsked) {
     const NamedParameter w = parameter("w", {1}, true), b = parameter("b", {1}, false);
     give_gradient(w, {0});
     give_gradient(b, {0});
-    Sgd({w, b}, {.weight_decay = 0.5, .decay_biases = decay_biases}).step(1);
+    const ParameterConfig config{.weight_decay = 0.5, .decay_biases = decay_biases};
+    Sgd({w, b}, {.parameters = config}).step(1);
     EXPECT_EQ(value_of(w), 0.5);
     EXPECT_EQ(value_of(b), decay_biases ? 0.5 : 1);
-    Adamw({w, b}, {.weight_decay = 0.5, .decay_biases = decay_biases}).step(1);
+    Adamw({w, b}, {.parameters = config}).step(1);
     EXPECT_EQ(value_of(b), decay_biases ? 0.25 : 1);
   }
 }
@@ -59,7 +60,7 @@ TEST(Optimizer, BiasesAreSparedFromDecayWhenAsked) {
 TEST(Optimizer, ParametersWithoutAGradientStay) {
   const NamedParameter w = parameter("w", {1}, true), unused = parameter("u", {1}, true);
   give_gradient(w, {1});
-  Sgd sgd({w, unused}, {.weight_decay = 0.5});
+  Sgd sgd({w, unused}, {.parameters = {.weight_decay = 0.5}});
   sgd.step(1);
   EXPECT_EQ(value_of(unused), 1);
   sgd.zero_grad();
@@ -83,7 +84,7 @@ TEST(Optimizer, BothFindAMinimum) {
   };
   const NamedParameter a = parameter("a", {-5}, true), b = parameter("b", {-5}, true);
   Sgd sgd({a}, {.momentum = 0.9, .nesterov = true});
-  Adamw adamw({b}, {.weight_decay = 0});
+  Adamw adamw({b}, {.parameters = {.weight_decay = 0}});
   EXPECT_NEAR(minimise(sgd, a, 0.01), 3, 1e-6);
   EXPECT_NEAR(minimise(adamw, b, 0.1), 3, 1e-3);
 }
@@ -111,6 +112,88 @@ TEST(Optimizer, AResumedStateContinuesToTheBit) {
   expect_resumes([](const NamedParameter& p) {
     return std::make_unique<Adamw>(std::vector{p}, AdamwConfig{});
   });
+}
+
+TEST(Optimizer, TheFirstGroupThatMatchesCounts) {
+  const NamedParameter a = parameter("head.weight", {1}, true),
+                       b = parameter("head.bias", {1}, false),
+                       c = parameter("body.weight", {1}, true);
+  for (const NamedParameter& p : {a, b, c}) give_gradient(p, {1});
+  Sgd sgd({a, b, c}, {.parameters = {.weight_decay = 1,
+                                     .decay_biases = false,
+                                     .groups = {{.match = "head.bias", .weight_decay = 0.5},
+                                                {.match = "head.*", .lr_scale = 0.1}}}});
+  sgd.step(0.1);
+  EXPECT_NEAR(value_of(a), 1 - 0.01 * 2, 1e-15);
+  EXPECT_NEAR(value_of(b), 1 - 0.1 * 1.5, 1e-15);
+  EXPECT_NEAR(value_of(c), 1 - 0.1 * 2, 1e-15);
+}
+
+TEST(Optimizer, RefusesGroupsThatCannotBeMeant) {
+  const NamedParameter w = parameter("w", {1}, true);
+  const auto make = [&](const ParameterGroup& group) {
+    Sgd({w}, {.parameters = {.groups = {group}}});
+  };
+  expect_error([&] { make({.match = "("}); }, "parameter group '(' is no regular expression: ");
+  expect_error([&] { make({.match = "v"}); }, "parameter group 'v' matches none of 1 parameters");
+  expect_error([&] { make({.match = "w", .lr_scale = -1}); }, "lr_scale is -1; expected >= 0");
+  expect_error([&] { make({.match = "w", .weight_decay = -2}); }, "weight_decay is -2");
+  const auto scale = [&](const GradientConfig& g) { Sgd({w}, {.parameters = {.gradients = g}}); };
+  expect_error([&] { scale({.max_norm = 0}); }, "optimizer: max_norm is 0; expected > 0");
+  expect_error([&] { scale({.loss_scaling = LossScaling{}}); }, "optimizer: loss scaling of f64");
+}
+
+// Gradients (3,4) of two parameters, clipped from norm 5 to 1.
+TEST(Optimizer, ClipsByTheNormOfAllGradients) {
+  const NamedParameter a = parameter("a", {0}, true), b = parameter("b", {0}, true);
+  give_gradient(a, {3});
+  give_gradient(b, {4});
+  Sgd sgd({a, b}, {.parameters = {.gradients = {.max_norm = 1}}});
+  sgd.step(1);
+  EXPECT_NEAR(value_of(a), -0.6, 1e-6);
+  EXPECT_NEAR(value_of(b), -0.8, 1e-6);
+  EXPECT_NEAR(sgd.gradient_norm().item(), 5, 1e-14);
+  EXPECT_FALSE(sgd.loss_scale().defined());
+}
+
+NamedParameter half_parameter(DType dtype, double value) {
+  return {"w", Variable(Tensor::full({1}, value).to(dtype), true)};
+}
+
+// Steps of 2^-12 vanish in bf16 next to 1; the master copy collects them: 2^-8 after 16 of them.
+TEST(Optimizer, SixteenBitParametersKeepAMaster) {
+  for (DType dtype : {DType::bf16, DType::f16}) {
+    const NamedParameter w = half_parameter(dtype, 1);
+    Sgd sgd({w}, {});
+    for (int i = 0; i < 32; ++i) {
+      sgd.zero_grad();
+      w.value.backward(Tensor::full({1}, -1).to(dtype));
+      sgd.step(0x1p-12);
+    }
+    EXPECT_EQ(value_of(w), 1 + 0x1p-7);
+    EXPECT_EQ(sgd.state().back().first, "w.master");
+    EXPECT_EQ(sgd.state().back().second.item(), 1 + 0x1p-7);
+  }
+}
+
+// A gradient of 2^-30 is below all of f16; scaled by 2^20 it arrives. One that overflows is dropped
+// and halves the scale.
+TEST(Optimizer, LossScalingSavesSmallGradientsAndSurvivesBigOnes) {
+  const NamedParameter w = half_parameter(DType::f16, 0);
+  Sgd sgd({w}, {.parameters = {.gradients = {.loss_scaling = LossScaling{0x1p20}}}});
+  const auto step = [&](double gradient) {
+    sgd.zero_grad();
+    Tensor scaled = sgd.loss_scale().to(DType::f64);
+    w.value.backward(Tensor::full({1}, gradient * scaled.item()).to(DType::f16));
+    sgd.step(0x1p20);
+  };
+  step(0x1p-30);
+  EXPECT_EQ(value_of(w), -0x1p-10);
+  EXPECT_EQ(sgd.gradient_norm().item(), 0x1p-30);
+  step(1);  // 2^20 is infinite in f16
+  EXPECT_EQ(value_of(w), -0x1p-10);
+  EXPECT_EQ(sgd.loss_scale().item(), 0x1p19);
+  EXPECT_EQ(sgd.state().size(), 4u);  // step, w.master, loss_scale, loss_scale_streak
 }
 
 TEST(Optimizer, StateNamesItsTensors) {

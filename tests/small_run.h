@@ -52,7 +52,8 @@ struct SmallRun {
     options.seed = 5;
     options.report_every = 2;
     if (loss == SmallLoss::labels) {
-      options.recipe.optimizer = SgdConfig{.momentum = 0.9, .nesterov = true, .weight_decay = 1e-4};
+      options.recipe.optimizer =
+          SgdConfig{.momentum = 0.9, .nesterov = true, .parameters = {.weight_decay = 1e-4}};
       options.recipe.schedule.lr = 0.1;
       return;
     }

@@ -55,14 +55,6 @@ Reference read_reference(const JsonObject& owner) {
           optional_number(object, "best_errors"), optional_number(object, "best_swept_errors")};
 }
 
-DType read_dtype(const JsonObject& object) {
-  const std::string name = object.text("dtype");
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
-    if (name == dtype_name(dtype)) return dtype;
-  throw std::invalid_argument(object.path("dtype") + ": is \"" + name +
-                              "\"; expected f32, bf16 or f16");
-}
-
 TeacherConfig read_teacher(const json& value, const std::string& path) {
   const JsonObject object(value, path, {"model", "recipe", "weights", "dtype", "reference"});
   TeacherConfig teacher;
@@ -74,7 +66,7 @@ TeacherConfig read_teacher(const json& value, const std::string& path) {
     teacher.recipe = read_recipe(object.at("recipe"), object.path("recipe"));
   else
     teacher.weights = object.text("weights");
-  if (object.has("dtype")) teacher.dtype = read_dtype(object);
+  if (object.has("dtype")) teacher.dtype = read_dtype(object, "dtype");
   teacher.reference = read_reference(object);
   return teacher;
 }

@@ -68,7 +68,9 @@ struct Experiment {
 ///   student {model, recipe}, [teacher {model, recipe or weights, [dtype, reference]}],
 ///   [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep, reference]}]],
 ///   [report_every, checkpoint_every]
-///   recipe {epochs, batch, [accumulate, max_jitter], optimizer {type, lr, weight_decay, ...},
+///   recipe {epochs, batch, [accumulate, augment, precision],
+///   optimizer {type, lr, weight_decay, [groups [{match, [lr_scale, weight_decay]}],
+///   max_grad_norm, loss_scale], ...},
 ///   schedule {type, ...}}; distill {mode, tau, kd_weight, ce_weight, [reverse_kl_weight,
 ///   jsd_weight, jsd_beta, tvd_weight, tckd_weight, nckd_weight]}
 /// An arm without model or recipe has the student's; without arms there is one, "student", trained

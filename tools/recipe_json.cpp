@@ -37,31 +37,64 @@ double fraction(const JsonObject& object, const char* key, std::optional<double>
   return value;
 }
 
+ParameterGroup read_group(const json& value, const std::string& path) {
+  const JsonObject object(value, path, {"match", "lr_scale", "weight_decay"});
+  ParameterGroup group;
+  group.match = object.text("match");
+  group.lr_scale = at_least_zero(object, "lr_scale", 1);
+  if (object.has("weight_decay")) group.weight_decay = at_least_zero(object, "weight_decay");
+  return group;
+}
+
+double above_zero(const JsonObject& object, const char* key) {
+  const double value = object.number(key);
+  LIMBECK_CHECK(value > 0, object.path(key), ": is ", value, "; expected > 0");
+  return value;
+}
+
+/// What every optimiser has.
+ParameterConfig read_parameters(const JsonObject& object, std::optional<double> weight_decay) {
+  ParameterConfig config;
+  config.weight_decay = at_least_zero(object, "weight_decay", weight_decay);
+  config.decay_biases = object.flag("decay_biases", true);
+  if (object.has("groups"))
+    for (const auto& [value, path] : object.elements("groups"))
+      config.groups.push_back(read_group(value, path));
+  if (object.has("max_grad_norm")) config.gradients.max_norm = above_zero(object, "max_grad_norm");
+  if (object.has("loss_scale"))
+    config.gradients.loss_scaling = LossScaling{above_zero(object, "loss_scale")};
+  return config;
+}
+
 SgdConfig read_sgd(const json& value, const std::string& path) {
   const JsonObject sgd(value, path,
-                       {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases"});
+                       {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases",
+                        "groups", "max_grad_norm", "loss_scale"});
   return {.momentum = fraction(sgd, "momentum"),
           .nesterov = sgd.flag("nesterov", false),
-          .weight_decay = at_least_zero(sgd, "weight_decay"),
-          .decay_biases = sgd.flag("decay_biases", true)};
+          .parameters = read_parameters(sgd, {})};
 }
 
 AdamwConfig read_adamw(const json& value, const std::string& path) {
   const JsonObject adamw(value, path,
-                         {"type", "lr", "beta1", "beta2", "eps", "weight_decay", "decay_biases"});
-  const double eps = adamw.number("eps", 1e-8);
-  LIMBECK_CHECK(eps > 0, adamw.path("eps"), ": is ", eps, "; expected > 0");
+                         {"type", "lr", "beta1", "beta2", "eps", "weight_decay", "decay_biases",
+                          "groups", "max_grad_norm", "loss_scale"});
   return {.beta1 = fraction(adamw, "beta1", 0.9),
           .beta2 = fraction(adamw, "beta2", 0.999),
-          .eps = eps,
-          .weight_decay = at_least_zero(adamw, "weight_decay"),
-          .decay_biases = adamw.flag("decay_biases", true)};
+          .eps = adamw.has("eps") ? above_zero(adamw, "eps") : 1e-8,
+          .parameters = read_parameters(adamw, {})};
+}
+
+/// The object with any optimiser's keys.
+JsonObject any_optimizer(const json& value, const std::string& path) {
+  return {value,
+          path,
+          {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases", "beta1", "beta2",
+           "eps", "groups", "max_grad_norm", "loss_scale"}};
 }
 
 std::variant<SgdConfig, AdamwConfig> read_optimizer(const json& value, const std::string& path) {
-  const JsonObject any(value, path,
-                       {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases",
-                        "beta1", "beta2", "eps"});
+  const JsonObject any = any_optimizer(value, path);
   const std::string type = any.text("type");
   if (type == "sgd") return read_sgd(value, path);
   if (type == "adamw") return read_adamw(value, path);
@@ -115,10 +148,18 @@ Augment read_augment(const json& value, const std::string& path) {
 
 }  // namespace
 
+DType read_dtype(const JsonObject& object, const char* key) {
+  const std::string name = object.text(key);
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
+    if (name == dtype_name(dtype)) return dtype;
+  throw std::invalid_argument(object.path(key) + ": is \"" + name +
+                              "\"; expected f32, bf16 or f16");
+}
+
 Recipe read_recipe(const json& value, const std::string& path) {
-  const JsonObject object(
-      value, path,
-      {"epochs", "batch", "accumulate", "max_jitter", "augment", "optimizer", "schedule"});
+  const JsonObject object(value, path,
+                          {"epochs", "batch", "accumulate", "max_jitter", "augment", "precision",
+                           "optimizer", "schedule"});
   Recipe recipe;
   recipe.epochs = object.integer("epochs", 1);
   recipe.batch = object.integer("batch", 1);
@@ -132,10 +173,9 @@ Recipe read_recipe(const json& value, const std::string& path) {
                   ": is another name of augment.crop; expected one of them");
     recipe.augment.vary.max_jitter = static_cast<int>(object.integer("max_jitter", 0));
   }
+  if (object.has("precision")) recipe.precision = read_dtype(object, "precision");
   recipe.optimizer = read_optimizer(object.at("optimizer"), object.path("optimizer"));
-  const JsonObject optimizer(object.at("optimizer"), object.path("optimizer"),
-                             {"type", "lr", "momentum", "nesterov", "weight_decay", "decay_biases",
-                              "beta1", "beta2", "eps"});
+  const JsonObject optimizer = any_optimizer(object.at("optimizer"), object.path("optimizer"));
   recipe.schedule =
       read_schedule(object.at("schedule"), object.path("schedule"), at_least_zero(optimizer, "lr"));
   return recipe;

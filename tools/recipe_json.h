@@ -7,12 +7,15 @@
 #include <nlohmann/json.hpp>
 
 #include <limbeck/distill/trainer.h>
+#include <limbeck/tools/json_object.h>
 
 namespace limbeck {
 
-/// Both throw std::invalid_argument as JsonObject does; `path` is where `value` was found. Whatever
+/// All throw std::invalid_argument as JsonObject does; `path` is where `value` was found. Whatever
 /// changes the objective is required.
 Recipe read_recipe(const nlohmann::json& value, const std::string& path);
+/// "f32", "bf16" or "f16" at a key that must be there.
+DType read_dtype(const JsonObject& object, const char* key);
 KdLossOptions read_distill(const nlohmann::json& value, const std::string& path);
 
 }  // namespace limbeck

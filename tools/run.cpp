@@ -125,7 +125,8 @@ TrainerOptions Runner::options_of(const Recipe& recipe, std::uint64_t seed) cons
 void Runner::run_teacher(const TeacherConfig& config, std::uint64_t seed) {
   Job job = {"teacher", seed, config.model};
   job.model.input = image_shape(data_.train);
-  teacher_ = build_model(job.model, seed ^ kTeacherStreams, DType::f32, device_);
+  teacher_ = build_model(job.model, seed ^ kTeacherStreams,
+                         config.recipe ? config.recipe->precision : DType::f32, device_);
   const JobFolder files = folder_.job(seed, job.name);
   if (const auto done = files.result()) {
     load_weights(*teacher_, files.weights());
@@ -160,7 +161,7 @@ void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
     return;
   }
   job.model.input = image_shape(data_.train);
-  const auto model = build_model(job.model, seed, DType::f32, device_);
+  const auto model = build_model(job.model, seed, arm.recipe.precision, device_);
   TrainerOptions options = options_of(arm.recipe, seed);
   options.samples = transfer_samples(arm, data_.train);
   options.distill = arm.distill;
