@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include <limbeck/nn/ema.h>
 #include <limbeck/nn/module.h>
 #include <limbeck/nn/optimizer.h>
 
@@ -18,15 +19,16 @@ struct TrainState {
   std::uint64_t seed = 0;
 };
 
-/// Writes weights ("model.<name>"), optimiser state ("optimizer.<name>")
-/// and `state` as safetensors, atomically: a failure (IoError) leaves the old file as it was.
+/// Writes weights ("model.<name>"), optimiser state ("optimizer.<name>"), averages, where there are
+/// any ("ema.<name>"), and `state` as safetensors, atomically: a failure (IoError) leaves the old
+/// file as it was.
 void save_checkpoint(const std::string& path, Module& model, const Optimizer& optimizer,
-                     const TrainState& state);
+                     const TrainState& state, const Ema* ema = nullptr);
 
 /// Puts a checkpoint back. Throws IoError when the file is unreadable or not a checkpoint, and
 /// std::invalid_argument when it belongs to another model, optimiser, seed or length of run
-/// (`expected` names the latter two).
+/// (`expected` names the latter two), or has averages where none are asked for or the reverse.
 TrainState load_checkpoint(const std::string& path, Module& model, Optimizer& optimizer,
-                           const TrainState& expected);
+                           const TrainState& expected, Ema* ema = nullptr);
 
 }  // namespace limbeck

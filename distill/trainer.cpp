@@ -64,12 +64,14 @@ Trainer::Trainer(Module& student, BatchSource& data, const Teacher& teacher,
   if (schedule.total_steps == 0) schedule.total_steps = state_.total_steps;
   learning_rate(schedule, 0);  // refuses a bad schedule now rather than at the first step
   optimizer_ = make_optimizer(student_, recipe);
+  if (recipe.ema_decay > 0) ema_.emplace(student_.parameters(), recipe.ema_decay);
   loss_sum_ = Tensor::zeros({1}, DType::f32, data.device());
 }
 
 bool Trainer::resume() {
   if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
-  state_ = load_checkpoint(options_.checkpoint, student_, *optimizer_, state_);
+  state_ =
+      load_checkpoint(options_.checkpoint, student_, *optimizer_, state_, ema_ ? &*ema_ : nullptr);
   last_checkpoint_ = state_.step;
   return true;
 }
@@ -85,6 +87,7 @@ void Trainer::run(const std::function<void(const Progress&)>& report) {
     if (report) report(now);
     if (save) checkpoint();
   }
+  if (ema_ && !ema_->swapped()) ema_->swap();
 }
 
 Batch Trainer::next_batch() {
@@ -110,6 +113,7 @@ void Trainer::train_step() {
     add(loss_sum_, loss_sum_, loss);
   }
   optimizer_->step(learning_rate(options_.recipe.schedule, state_.step));
+  if (ema_) ema_->update();
   ++state_.step;
   ++loss_steps_;
 }
@@ -171,7 +175,7 @@ void Trainer::checkpoint() {
     all_finite(flag, p.value.value());
     if (flag.item() == 0) give_up("weight \"" + p.name + "\" is not finite");
   }
-  save_checkpoint(options_.checkpoint, student_, *optimizer_, state_);
+  save_checkpoint(options_.checkpoint, student_, *optimizer_, state_, ema_ ? &*ema_ : nullptr);
   last_checkpoint_ = state_.step;
 }
 

@@ -33,7 +33,8 @@ struct Recipe {
   /// model reads this; losses are computed in f32.
   DType precision = DType::f32;
   std::variant<SgdConfig, AdamwConfig> optimizer;
-  Schedule schedule;  ///< total_steps = 0 stands for the whole run
+  double ema_decay = 0;  ///< > 0: the run ends in the average of its weights (nn/ema.h)
+  Schedule schedule;     ///< total_steps = 0 stands for the whole run
 };
 
 /// Where soft targets come from: `logits` (N,V) computed before for every sample of the source
@@ -97,6 +98,7 @@ class Trainer {
   Teacher teacher_;
   TrainerOptions options_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::optional<Ema> ema_;
   TrainState state_;
   std::int64_t steps_per_epoch_ = 0;
   std::int64_t epoch_ = -1;  ///< that data_ was told the order of

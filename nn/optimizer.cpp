@@ -2,7 +2,6 @@
 #include <limbeck/nn/optimizer.h>
 
 #include <cmath>
-#include <map>
 #include <regex>
 
 #include <limbeck/kernels/adamw.h>
@@ -10,26 +9,6 @@
 
 namespace limbeck {
 namespace {
-
-std::string kind_of(const Tensor& t) { return detail::concat(t.dtype(), t.shape()); }
-
-/// One line naming what keeps `given` from standing for `wanted`; empty when nothing does.
-std::string differences(const NamedTensors& wanted, const std::map<std::string, Tensor>& given) {
-  std::string text;
-  for (const auto& [name, tensor] : wanted) {
-    const auto found = given.find(name);
-    if (found == given.end())
-      text += detail::concat("; missing '", name, "' ", kind_of(tensor));
-    else if (kind_of(found->second) != kind_of(tensor))
-      text += detail::concat("; '", name, "' is ", kind_of(found->second), ", expected ",
-                             kind_of(tensor));
-  }
-  const std::map<std::string, Tensor> known(wanted.begin(), wanted.end());
-  for (const auto& [name, tensor] : given)
-    if (!known.contains(name))
-      text += detail::concat("; unexpected '", name, "' ", kind_of(tensor));
-  return text;
-}
 
 bool is_half(const Tensor& t) { return t.dtype() == DType::bf16 || t.dtype() == DType::f16; }
 
@@ -158,12 +137,9 @@ NamedTensors Optimizer::state() const {
 }
 
 void Optimizer::load_state(const NamedTensors& state) {
-  const std::map<std::string, Tensor> given(state.begin(), state.end());
   NamedTensors own = this->state();
-  const std::string wrong = differences(own, given);
-  LIMBECK_CHECK(wrong.empty(), "optimizer state does not fit the model", wrong);
-  for (auto& [name, tensor] : own) tensor.copy_from(given.at(name));
-  steps_ = given.at("step").to_vector<std::int64_t>()[0];
+  copy_named(own, state, "optimizer state does not fit the model");
+  steps_ = own[0].second.to_vector<std::int64_t>()[0];
 }
 
 Sgd::Sgd(std::vector<NamedParameter> parameters, const SgdConfig& config)

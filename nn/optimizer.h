@@ -5,15 +5,13 @@
 #include <limits>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <limbeck/kernels/grad_scale.h>
 #include <limbeck/nn/module.h>
+#include <limbeck/nn/named_tensors.h>
 
 namespace limbeck {
-
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 /// Settings of the parameters whose whole name matches; of several groups the first that does.
 struct ParameterGroup {

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// A layer whose activations are computed again in backward instead of being kept.
+#pragma once
+
+#include <memory>
+
+#include <limbeck/nn/module.h>
+
+namespace limbeck {
+
+/// Computes what `body` computes, to the bit, keeping only its input until backward; body's names
+/// are its own. Random draws repeat, and batch-norm's running statistics move once.
+class Recompute : public Module {
+ public:
+  explicit Recompute(std::unique_ptr<Module> body);
+  Variable forward(const Variable& x, Context& context) override;
+  Shape output_shape(const Shape& input) const override { return body_->output_shape(input); }
+  std::vector<NamedParameter> parameters() override { return body_->parameters(); }
+  std::vector<NamedBuffer> buffers() override { return body_->buffers(); }
+  std::string describe() const override;
+
+ private:
+  std::shared_ptr<Module> body_;  ///< shared with the graphs that are still to run backwards
+};
+
+}  // namespace limbeck
