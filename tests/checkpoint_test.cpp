@@ -48,6 +48,29 @@ TEST_P(CheckpointResume, EqualsTheUninterruptedRun) {
   EXPECT_EQ(second.digest(), digest_after_training(GetParam()));
 }
 
+TEST(Checkpoint, AveragesGoOnToTheBit) {
+  const TemporaryFolder folder;
+  const auto run = [&] {
+    SmallRun r = checkpointed(SmallLoss::labels, folder.file("c.safetensors"));
+    r.options.recipe.ema_decay = 0.9;
+    return r;
+  };
+  SmallRun whole = run();
+  whole.options.checkpoint.clear();
+  whole.trainer().run();
+  SmallRun first = run();
+  EXPECT_THROW(train_until(first, 6), Interrupted);
+  SmallRun second = run();
+  Trainer trainer = second.trainer();
+  EXPECT_TRUE(trainer.resume());
+  trainer.run();
+  EXPECT_EQ(second.digest(), whole.digest());
+  SmallRun without = run();
+  without.options.recipe.ema_decay = 0;
+  expect_error([&] { without.trainer().resume(); },
+               "has averages of the weights; this run has none");
+}
+
 /// Runs in a process of its own, which kills itself at step 6.
 void train_and_die(const std::string& file) {
   SmallRun run = checkpointed(SmallLoss::teacher, file);

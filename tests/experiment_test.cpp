@@ -59,12 +59,14 @@ TEST(Experiment, ReadsEveryPart) {
 TEST(Experiment, OptimisersHaveGroupsClippingAndScaling) {
   json file = small_experiment();
   file["student"]["recipe"]["precision"] = "f16";
+  file["student"]["recipe"]["ema_decay"] = 0.99;
   file["student"]["recipe"]["optimizer"].update(
       {{"max_grad_norm", 0.5},
        {"loss_scale", 1024},
        {"groups", json::parse(R"([{"match": "2.*", "lr_scale": 0.1, "weight_decay": 0.3}])")}});
   const Recipe recipe = read_experiment(file).arms[0].recipe;
   EXPECT_EQ(recipe.precision, DType::f16);
+  EXPECT_EQ(recipe.ema_decay, 0.99);
   const ParameterConfig& config = std::get<AdamwConfig>(recipe.optimizer).parameters;
   EXPECT_EQ(config.gradients.max_norm, 0.5);
   EXPECT_EQ(config.gradients.loss_scaling->initial, 1024);

@@ -86,6 +86,18 @@ TEST(Trainer, SixteenBitStudentsLearnWhatFullOnesDo) {
     EXPECT_NEAR(loss_after_training_in(dtype), full, 0.01 * full) << dtype_name(dtype);
 }
 
+TEST(Trainer, EndsInTheAverageOfItsWeights) {
+  SmallRun plain(SmallLoss::labels), averaged(SmallLoss::labels);
+  averaged.options.recipe.ema_decay = 0.9;
+  plain.trainer().run();
+  Trainer trainer = averaged.trainer();
+  trainer.run();
+  const std::string digest = averaged.digest();
+  EXPECT_NE(digest, plain.digest());
+  trainer.run();  // nothing is left to do
+  EXPECT_EQ(averaged.digest(), digest);
+}
+
 TEST(Trainer, ReportsEverySoManySteps) {
   SmallRun run(SmallLoss::labels);
   std::vector<std::int64_t> steps, epochs;

@@ -68,7 +68,7 @@ struct Experiment {
 ///   student {model, recipe}, [teacher {model, recipe or weights, [dtype, reference]}],
 ///   [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep, reference]}]],
 ///   [report_every, checkpoint_every]
-///   recipe {epochs, batch, [accumulate, augment, precision],
+///   recipe {epochs, batch, [accumulate, augment, precision, ema_decay],
 ///   optimizer {type, lr, weight_decay, [groups [{match, [lr_scale, weight_decay]}],
 ///   max_grad_norm, loss_scale], ...},
 ///   schedule {type, ...}}; distill {mode, tau, kd_weight, ce_weight, [reverse_kl_weight,

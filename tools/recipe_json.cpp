@@ -159,7 +159,7 @@ DType read_dtype(const JsonObject& object, const char* key) {
 Recipe read_recipe(const json& value, const std::string& path) {
   const JsonObject object(value, path,
                           {"epochs", "batch", "accumulate", "max_jitter", "augment", "precision",
-                           "optimizer", "schedule"});
+                           "ema_decay", "optimizer", "schedule"});
   Recipe recipe;
   recipe.epochs = object.integer("epochs", 1);
   recipe.batch = object.integer("batch", 1);
@@ -174,6 +174,7 @@ Recipe read_recipe(const json& value, const std::string& path) {
     recipe.augment.vary.max_jitter = static_cast<int>(object.integer("max_jitter", 0));
   }
   if (object.has("precision")) recipe.precision = read_dtype(object, "precision");
+  if (object.has("ema_decay")) recipe.ema_decay = fraction(object, "ema_decay");
   recipe.optimizer = read_optimizer(object.at("optimizer"), object.path("optimizer"));
   const JsonObject optimizer = any_optimizer(object.at("optimizer"), object.path("optimizer"));
   recipe.schedule =
