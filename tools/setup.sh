@@ -4,7 +4,7 @@
 set -euo pipefail
 
 needed=(g++ cmake ninja-build libgtest-dev nlohmann-json3-dev libcli11-dev zlib1g-dev libxxhash-dev)
-optional=(libdnnl-dev) # oneDNN, for --math fast
+optional=(libdnnl-dev libjpeg-dev libpng-dev) # oneDNN, for --math fast; folders of images
 
 declare -A program_of=([g++]=g++ [cmake]=cmake [ninja-build]=ninja)
 is_there() {
@@ -53,5 +53,7 @@ elif ! apt-cache show "${wanted[@]}" >/dev/null 2>&1; then
   exit 0
 fi
 if [[ ${#wanted[@]} -gt 0 ]]; then
-  install "${wanted[@]}" || echo "setup: no ${wanted[*]}; --math fast will not be available"
+  for package in "${wanted[@]}"; do # one by one: not every release has each
+    install "$package" || echo "setup: no $package; limbeck builds without what needs it"
+  done
 fi
