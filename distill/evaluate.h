@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <limbeck/distill/batch_source.h>
+#include <limbeck/distill/metrics.h>
 #include <limbeck/nn/module.h>
 
 namespace limbeck {
@@ -25,6 +27,17 @@ Tensor infer(Module& model, const Tensor& x, const Tensor& lengths = {});
 /// Logits (N,V) f32 of all samples of a source that does not augment, in their order; else as
 /// below.
 Tensor predict(Module& model, BatchSource& data, std::int64_t batch = 500);
+
+struct Evaluation {
+  Metrics metrics;
+  std::optional<Fidelity> fidelity;
+};
+
+/// Measures a model on all samples of a source that does not augment, and its likeness to `teacher`
+/// where there is one, without keeping their logits: (N,V), or (N,T,V) where every step has a
+/// label. What comes out does not depend on `batch` where the models' logits do not.
+Evaluation evaluate(Module& model, BatchSource& data, Module* teacher = nullptr,
+                    std::int64_t batch = 100);
 
 /// Logits (N,V) f32 of images (N,H,W,C), u8 or f32, on the images' device; in evaluation mode,
 /// nothing recorded. `batch` rows at a time; in MathMode::exact the result does not depend on it. N

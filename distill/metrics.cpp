@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/distill/metrics.h>
 
-#include <array>
 #include <cmath>
 #include <vector>
 
 #include <limbeck/core/error.h>
+#include <limbeck/kernels/cross_entropy.h>
 
 namespace limbeck {
 namespace {
@@ -53,22 +53,10 @@ double kl(const double* zp, const double* zq, std::int64_t V) {
   return sum < 0 ? 0 : sum;  // rounding may leave a tiny negative
 }
 
-/// Sums over one bin of a reliability diagram.
-struct Bin {
-  std::int64_t correct = 0;
-  double confidence = 0;
-};
-
 /// m-1 for ((m-1)/15, m/15].
 std::size_t bin_of(double confidence) {
   const double m = std::ceil(confidence * kEceBins);
   return static_cast<std::size_t>(std::fmin(std::fmax(m, 1.0), double{kEceBins})) - 1;
-}
-
-double expected_calibration_error(const std::array<Bin, kEceBins>& bins, std::int64_t N) {
-  double sum = 0;
-  for (const Bin& bin : bins) sum += std::abs(static_cast<double>(bin.correct) - bin.confidence);
-  return sum / static_cast<double>(N);
 }
 
 void check(const char* who, const Tensor& logits, const Tensor& labels) {
@@ -83,38 +71,49 @@ void check(const char* who, const Tensor& logits, const Tensor& labels) {
 std::vector<std::int32_t> checked_labels(const char* who, const Tensor& labels, std::int64_t V) {
   std::vector<std::int32_t> y = labels.to_vector<std::int32_t>();
   for (const std::int32_t label : y)
-    LIMBECK_CHECK(label >= 0 && label < V, who, ": label ", label, "; expected 0 to ", V - 1);
+    LIMBECK_CHECK(label == kIgnoreIndex || (label >= 0 && label < V), who, ": label ", label,
+                  "; expected 0 to ", V - 1);
   return y;
 }
 
 }  // namespace
 
-Metrics measure(const Tensor& logits, const Tensor& labels) {
+void MetricsMeter::add(const Tensor& logits, const Tensor& labels) {
   check("measure", logits, labels);
   const std::int64_t N = logits.dim(0), V = logits.dim(1);
   const std::vector<std::int32_t> y = checked_labels("measure", labels, V);
   const Rows rows(logits);
-  Metrics metrics{.samples = N};
-  std::array<Bin, kEceBins> bins;
   for (std::int64_t i = 0; i < N; ++i) {
     const double* z = rows[i];
     const std::int32_t label = y[static_cast<std::size_t>(i)];
+    if (label == kIgnoreIndex) continue;
     const std::int64_t guess = argmax(z, V);
     const double lse = log_sum_exp(z, V);
     const double confidence = guess < 0 ? std::nan("") : std::exp(z[guess] - lse);
-    Bin& bin = bins[bin_of(confidence)];
+    Bin& bin = bins_[bin_of(confidence)];
     bin.confidence += confidence;
     bin.correct += guess == label;
-    metrics.errors += guess != label;
-    metrics.nll += lse - z[label];
+    errors_ += guess != label;
+    nll_ += lse - z[label];
+    ++samples_;
   }
-  metrics.accuracy = 1.0 - static_cast<double>(metrics.errors) / static_cast<double>(N);
-  metrics.nll /= static_cast<double>(N);
-  metrics.ece = expected_calibration_error(bins, N);
-  return metrics;
 }
 
-Fidelity measure_fidelity(const Tensor& student, const Tensor& teacher, const Tensor& labels) {
+Metrics MetricsMeter::result() const {
+  LIMBECK_CHECK(samples_ > 0, "measure: no label counts; expected at least one");
+  const double n = static_cast<double>(samples_);
+  double gap = 0;
+  for (const Bin& bin : bins_) gap += std::abs(static_cast<double>(bin.correct) - bin.confidence);
+  return {samples_, errors_, 1.0 - static_cast<double>(errors_) / n, nll_ / n, gap / n};
+}
+
+Metrics measure(const Tensor& logits, const Tensor& labels) {
+  MetricsMeter meter;
+  meter.add(logits, labels);
+  return meter.result();
+}
+
+void FidelityMeter::add(const Tensor& student, const Tensor& teacher, const Tensor& labels) {
   check("measure_fidelity", student, labels);
   check("measure_fidelity", teacher, labels);
   LIMBECK_CHECK(student.shape() == teacher.shape(), "measure_fidelity: teacher has shape ",
@@ -122,24 +121,31 @@ Fidelity measure_fidelity(const Tensor& student, const Tensor& teacher, const Te
   const std::int64_t N = student.dim(0), V = student.dim(1);
   const std::vector<std::int32_t> y = checked_labels("measure_fidelity", labels, V);
   const Rows zs(student), zt(teacher);
-  std::int64_t equal = 0, student_right = 0, teacher_right = 0;
-  Fidelity fidelity;
   for (std::int64_t i = 0; i < N; ++i) {
-    const std::int64_t s = argmax(zs[i], V), t = argmax(zt[i], V);
     const std::int32_t label = y[static_cast<std::size_t>(i)];
-    equal += s == t && s >= 0;
-    student_right += s == label;
-    teacher_right += t == label;
-    fidelity.forward_kl += kl(zt[i], zs[i], V);
-    fidelity.reverse_kl += kl(zs[i], zt[i], V);
+    if (label == kIgnoreIndex) continue;
+    const std::int64_t s = argmax(zs[i], V), t = argmax(zt[i], V);
+    equal_ += s == t && s >= 0;
+    student_right_ += s == label;
+    teacher_right_ += t == label;
+    forward_kl_ += kl(zt[i], zs[i], V);
+    reverse_kl_ += kl(zs[i], zt[i], V);
+    ++samples_;
   }
-  const double n = static_cast<double>(N);
-  fidelity.agreement = static_cast<double>(equal) / n;
-  fidelity.baseline =
-      static_cast<double>(student_right) / n * (static_cast<double>(teacher_right) / n);
-  fidelity.forward_kl /= n;
-  fidelity.reverse_kl /= n;
-  return fidelity;
+}
+
+Fidelity FidelityMeter::result() const {
+  LIMBECK_CHECK(samples_ > 0, "measure_fidelity: no label counts; expected at least one");
+  const double n = static_cast<double>(samples_);
+  return {static_cast<double>(equal_) / n,
+          static_cast<double>(student_right_) / n * (static_cast<double>(teacher_right_) / n),
+          forward_kl_ / n, reverse_kl_ / n};
+}
+
+Fidelity measure_fidelity(const Tensor& student, const Tensor& teacher, const Tensor& labels) {
+  FidelityMeter meter;
+  meter.add(student, teacher, labels);
+  return meter.result();
 }
 
 }  // namespace limbeck

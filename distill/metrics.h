@@ -2,6 +2,7 @@
 // How good a model is, and how much of the teacher a student has.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include <limbeck/core/tensor.h>
@@ -21,8 +22,28 @@ struct Metrics {
   double ece = 0;
 };
 
-/// logits (N,V) of a floating dtype, labels (N) i32 in [0,V); N, V >= 1, any device. Sums are
-/// doubles in sample order on the CPU. NaN logits give errors and NaN nll and ece.
+/// Measures a model part by part: what comes out is what measure says of all parts together.
+class MetricsMeter {
+ public:
+  /// logits (N,V) of a floating dtype, labels (N) i32 in [0,V) or kIgnoreIndex, rows that do not
+  /// count; N, V >= 1, any device. Sums are doubles in sample order on the CPU. Throws
+  /// std::invalid_argument.
+  void add(const Tensor& logits, const Tensor& labels);
+  /// Throws std::invalid_argument when no row counted.
+  Metrics result() const;
+
+ private:
+  /// Sums over one bin of a reliability diagram.
+  struct Bin {
+    std::int64_t correct = 0;
+    double confidence = 0;
+  };
+  std::int64_t samples_ = 0, errors_ = 0;
+  double nll_ = 0;
+  std::array<Bin, kEceBins> bins_;
+};
+
+/// A MetricsMeter of one part. NaN logits give errors and NaN nll and ece.
 Metrics measure(const Tensor& logits, const Tensor& labels);
 
 /// A student against its teacher, over N samples.
@@ -35,7 +56,20 @@ struct Fidelity {
   double reverse_kl = 0;  ///< mean KL(student || teacher) at tau = 1
 };
 
-/// student, teacher (N,V) of floating dtypes, labels (N) i32 in [0,V); otherwise as measure.
+/// Measures a student against its teacher part by part.
+class FidelityMeter {
+ public:
+  /// student, teacher (N,V) of floating dtypes; otherwise as MetricsMeter::add.
+  void add(const Tensor& student, const Tensor& teacher, const Tensor& labels);
+  /// Throws std::invalid_argument when no row counted.
+  Fidelity result() const;
+
+ private:
+  std::int64_t samples_ = 0, equal_ = 0, student_right_ = 0, teacher_right_ = 0;
+  double forward_kl_ = 0, reverse_kl_ = 0;
+};
+
+/// A FidelityMeter of one part.
 Fidelity measure_fidelity(const Tensor& student, const Tensor& teacher, const Tensor& labels);
 
 }  // namespace limbeck
