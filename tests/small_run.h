@@ -29,7 +29,7 @@ enum class SmallLoss { labels, teacher, teacher_logits };
 struct SmallRun {
   Tensor images, labels;
   std::unique_ptr<TensorSource> data;
-  std::unique_ptr<Sequential> teacher, student;
+  std::unique_ptr<Module> teacher, student;
   Teacher targets;
   TrainerOptions options;
 

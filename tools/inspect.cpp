@@ -28,7 +28,7 @@ std::string fixed(double value) {
 
 /// A model from its weights: our own files say what model they are of; others need a model file.
 struct LoadedModel {
-  std::unique_ptr<Sequential> module;
+  std::unique_ptr<Module> module;
   Preprocess input;
 };
 

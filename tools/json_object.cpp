@@ -65,8 +65,7 @@ json& child(json& node, const std::string& part, std::string_view assignment) {
 
 }  // namespace
 
-std::string_view nearest_word(std::string_view word,
-                              std::initializer_list<std::string_view> choices) {
+std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& choices) {
   return *std::min_element(choices.begin(), choices.end(), [&](auto a, auto b) {
     return edit_distance(word, a) < edit_distance(word, b);
   });
@@ -116,7 +115,7 @@ void set_json_value(json& root, std::string_view assignment) {
 }
 
 JsonObject::JsonObject(const json& value, std::string path,
-                       std::initializer_list<std::string_view> keys)
+                       const std::vector<std::string_view>& keys)
     : value_(value), path_(std::move(path)) {
   if (!value.is_object()) wrong_type(path_.empty() ? "the file" : path_, value, "an object");
   for (const auto& item : value.items())

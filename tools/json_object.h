@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,7 +28,7 @@ class JsonObject {
  public:
   /// Rejects a value that is no object and any key not in `keys`, naming the nearest one that is.
   JsonObject(const nlohmann::json& value, std::string path,
-             std::initializer_list<std::string_view> keys);
+             const std::vector<std::string_view>& keys);
 
   bool has(const char* key) const { return value_.contains(key); }
   std::string path(const char* key) const;
@@ -55,7 +54,6 @@ class JsonObject {
 };
 
 /// The choice in `choices` that differs least from `word` (edit distance).
-std::string_view nearest_word(std::string_view word,
-                              std::initializer_list<std::string_view> choices);
+std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& choices);
 
 }  // namespace limbeck

@@ -2,7 +2,9 @@
 // Model specifications to and from JSON.
 #include <limbeck/tools/model_json.h>
 
+#include <limbeck/nn/layer_types.h>
 #include <limbeck/tools/json_object.h>
+#include <limbeck/tools/model_template.h>
 
 namespace limbeck {
 
@@ -10,71 +12,108 @@ using nlohmann::json;
 
 namespace {
 
-/// Checks the keys of one layer against its type.
-JsonObject open_layer(const json& value, const std::string& path) {
-  const JsonObject any(value, path,
-                       {"type", "name", "out", "bias", "kernel", "stride", "padding", "p"});
-  const std::string type = any.text("type");
-  if (type == "linear") return {value, path, {"type", "name", "out", "bias"}};
-  if (type == "conv2d")
-    return {value, path, {"type", "name", "out", "bias", "kernel", "stride", "padding"}};
-  if (type == "max_pool2d" || type == "avg_pool2d")
-    return {value, path, {"type", "name", "kernel", "stride", "padding"}};
-  if (type == "dropout") return {value, path, {"type", "name", "p"}};
-  const auto plain = {"relu", "gelu", "tanh", "sigmoid", "flatten"};
-  LIMBECK_CHECK(std::find(plain.begin(), plain.end(), type) != plain.end(), any.path("type"),
-                ": unknown layer \"", type, "\"; did you mean \"",
-                nearest_word(type, {"linear", "conv2d", "max_pool2d", "avg_pool2d", "dropout",
-                                    "relu", "gelu", "tanh", "sigmoid", "flatten"}),
-                "\"?");
-  return {value, path, {"type", "name"}};
+/// The type a layer names, or the nearest one in a complaint.
+const LayerType& type_of(const json& value, const std::string& path) {
+  std::vector<std::string_view> keys = {"type", "name", "from"}, types;
+  for (const LayerType& type : layer_types()) {
+    types.push_back(type.name);
+    for (const LayerKey& key : type.keys) keys.push_back(key.name);
+  }
+  const JsonObject any(value, path, keys);
+  const std::string name = any.text("type");
+  const LayerType* type = find_layer_type(name);
+  LIMBECK_CHECK(type, any.path("type"), ": unknown layer \"", name, "\"; did you mean \"",
+                nearest_word(name, types), "\"?");
+  return *type;
+}
+
+LayerOption read_option(const JsonObject& layer, const LayerKey& key) {
+  const std::string name(key.name);
+  switch (key.kind) {
+    case KeyKind::flag:
+      return layer.flag(name.c_str());
+    case KeyKind::natural:
+      return layer.integer(name.c_str(), 0);
+    case KeyKind::positive:
+      return layer.integer(name.c_str(), 1);
+    case KeyKind::number:
+      return layer.number(name.c_str());
+    case KeyKind::text:
+      break;
+  }
+  return layer.text(name.c_str());
 }
 
 LayerSpec read_layer(const json& value, const std::string& path) {
-  const JsonObject layer = open_layer(value, path);
+  const LayerType& type = type_of(value, path);
+  std::vector<std::string_view> keys = {"type", "name", "from"};
+  for (const LayerKey& key : type.keys) keys.push_back(key.name);
+  const JsonObject layer(value, path, keys);
   LayerSpec spec;
-  spec.type = layer.text("type");
+  spec.type = type.name;
   spec.name = layer.text("name", "");
-  const bool conv = spec.type == "conv2d";
-  const bool pool = spec.type == "max_pool2d" || spec.type == "avg_pool2d";
-  if (conv || spec.type == "linear") {
-    spec.out = layer.integer("out", 1);
-    spec.bias = layer.flag("bias", true);
-  }
-  if (conv || pool) {
-    spec.kernel = layer.integer("kernel", 1);
-    spec.stride = layer.integer("stride", 1, conv ? 1 : spec.kernel);
-    spec.padding = layer.integer("padding", 0, 0);
-  }
-  if (spec.type == "dropout") spec.p = layer.number("p");
+  for (const LayerKey& key : type.keys)
+    if (key.required || layer.has(std::string(key.name).c_str()))
+      spec.options.set(std::string(key.name), read_option(layer, key));
+  if (layer.has("from")) spec.from = layer.at("from").get<std::vector<std::string>>();
   return spec;
 }
 
 json write_layer(const LayerSpec& spec) {
   json layer = {{"type", spec.type}};
   if (!spec.name.empty()) layer["name"] = spec.name;
-  if (spec.out > 0) layer["out"] = spec.out;
-  if (!spec.bias) layer["bias"] = false;
-  if (spec.kernel > 0) layer["kernel"] = spec.kernel;
-  if (spec.stride > 0) layer["stride"] = spec.stride;
-  if (spec.padding > 0) layer["padding"] = spec.padding;
-  if (spec.type == "dropout") layer["p"] = spec.p;
+  if (spec.from.size() == 1) layer["from"] = spec.from[0];
+  if (spec.from.size() > 1) layer["from"] = spec.from;
+  const LayerOptions options = options_of(spec);
+  for (const auto& [key, value] : options.values())
+    std::visit([&layer, &name = key](const auto& v) { layer[name] = v; }, value);
   return layer;
+}
+
+Variables read_variables(const JsonObject& model) {
+  Variables variables;
+  if (!model.has("variables")) return variables;
+  const json& values = model.at("variables");
+  const std::string path = model.path("variables");
+  LIMBECK_CHECK(values.is_object(), path, ": is ", values.type_name(), "; expected an object");
+  for (const auto& [name, value] : values.items()) {
+    LIMBECK_CHECK(value.is_number_integer(), path, ".", name, ": is ", value.dump(),
+                  "; expected an integer");
+    variables[name] = value.get<std::int64_t>();
+  }
+  return variables;
 }
 
 std::vector<LayerSpec> read_layers(const JsonObject& model) {
   std::vector<LayerSpec> layers;
-  model.at("layers");
-  for (const auto& element : model.elements("layers"))
-    layers.push_back(read_layer(element.value, element.path));
+  for (const ExpandedLayer& layer :
+       expand_layers(model.at("layers"), model.path("layers"), read_variables(model)))
+    layers.push_back(read_layer(layer.value, layer.path));
   LIMBECK_CHECK(!layers.empty(), model.path("layers"), ": is empty; expected at least one layer");
   return layers;
 }
 
+/// The input a model says it has; empty when it does not say.
+Shape read_input(const JsonObject& model) {
+  if (!model.has("input")) return {};
+  const json value = {{"input", substitute(model.at("input"), read_variables(model))}};
+  std::string path = model.path("input");
+  path.resize(path.size() - std::string_view("input").size());
+  if (!path.empty()) path.pop_back();
+  return Shape(
+      std::span<const std::int64_t>(JsonObject(value, path, {"input"}).integers("input", 1)));
+}
+
+const std::vector<std::string_view> kModelKeys = {"input", "variables", "layers"};
+
 }  // namespace
 
 ModelSpec read_model(const json& value, const std::string& path, const Shape& input) {
-  return {input, read_layers(JsonObject(value, path, {"layers"}))};
+  const JsonObject model(value, path, kModelKeys);
+  const Shape own = read_input(model);
+  LIMBECK_CHECK(own.rank() == 0 || input.rank() == 0 || own == input, model.path("input"), ": is ",
+                own, "; the data has ", input);
+  return {input.rank() == 0 ? own : input, read_layers(model)};
 }
 
 json write_model(const ModelSpec& spec) {
@@ -85,9 +124,9 @@ json write_model(const ModelSpec& spec) {
 }
 
 ModelSpec read_model_with_input(const json& value, const std::string& path) {
-  const JsonObject model(value, path, {"input", "layers"});
+  const JsonObject model(value, path, kModelKeys);
   model.at("input");
-  return {Shape(std::span<const std::int64_t>(model.integers("input", 1))), read_layers(model)};
+  return read_model(value, path, {});
 }
 
 }  // namespace limbeck

@@ -10,7 +10,7 @@ namespace limbeck {
 namespace {
 
 /// A multilayer perceptron of the given widths, relu between its layers.
-std::unique_ptr<Sequential> make_mlp(const std::vector<std::int64_t>& widths, DType dtype,
+std::unique_ptr<ModelGraph> make_mlp(const std::vector<std::int64_t>& widths, DType dtype,
                                      Device device) {
   ModelSpec spec{.input = {widths.front()}, .layers = {}};
   for (std::size_t i = 1; i < widths.size(); ++i) {
@@ -59,7 +59,7 @@ class KdStep {
     return teacher_->forward(Variable(x.to(teacher_dtype_)), context).value().to(DType::f32);
   }
 
-  std::unique_ptr<Sequential> student_, teacher_;
+  std::unique_ptr<ModelGraph> student_, teacher_;
   DType teacher_dtype_;
   Sgd optimizer_;
 };
