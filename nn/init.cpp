@@ -62,6 +62,8 @@ void initialize(Module& module, Init init, std::uint64_t seed) {
       fill_normal(t, 1, stream);
     } else if (p.init != InitKind::drawn) {
       t.fill(p.init == InitKind::ones ? 1 : 0);
+    } else if (init == Init::torch_default && p.fan_in > 0) {
+      fill_uniform(t, 1 / std::sqrt(static_cast<double>(p.fan_in)), stream);
     } else if (t.rank() >= 2) {
       fan_in = fans_of(t.shape()).in;
       fill_weight(t, init, stream);

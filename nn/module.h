@@ -45,6 +45,8 @@ struct NamedParameter {
   Shape image = {};   ///< linear_hwc: (H,W,C)
   bool decay = true;  ///< false for biases, which an optimiser may exempt from weight decay
   InitKind init = InitKind::drawn;
+  /// Above 0: Init::torch_default counts so many inputs, whatever the shape.
+  std::int64_t fan_in = 0;
 };
 
 /// What belongs to a model and its files but is not trained: a running mean.
