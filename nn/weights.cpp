@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/nn/weights.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -147,6 +148,10 @@ std::string import_weights(Module& module, const SafetensorsFile& file, Match ma
   const auto [misfits, unmatched] = differences(parameters, found);
   const std::string wrong = misfits + (match == Match::strict ? unmatched : "");
   LIMBECK_CHECK(wrong.empty(), "weights do not fit the model", wrong);
+  const bool any = std::any_of(parameters.begin(), parameters.end(),
+                               [&](const NamedParameter& p) { return found.contains(p.name); });
+  LIMBECK_CHECK(any || parameters.empty(), "weights do not fit the model: not one tensor does",
+                unmatched);
   for (NamedParameter& p : parameters) {
     const auto at = found.find(p.name);
     if (at == found.end()) continue;

@@ -18,7 +18,8 @@ SafetensorsFile export_weights(Module& module, std::map<std::string, std::string
 /// The gradients that backward() left in the parameters, as a file would hold them.
 SafetensorsFile export_gradients(Module& module);
 /// strict: every tensor of the model is in the file and every one of the file in the model.
-/// lenient: what is missing keeps its value, what is unexpected is left alone.
+/// lenient: what is missing keeps its value, what is unexpected is left alone; yet one tensor must
+/// fit.
 enum class Match { strict, lenient };
 
 /// Copies a file's tensors into parameters and buffers, converting between floating dtypes.

@@ -251,6 +251,33 @@ TEST_F(Cli, ATeacherIsLoadedFromItsFile) {
                      "' holds 100000, which is infinite in f16");
 }
 
+// The teacher's file under another program's names, a matrix transposed and one tensor too many.
+TEST_F(Cli, ATeacherComesUnderOtherNames) {
+  ASSERT_EQ(distill("a").code, 0);
+  SafetensorsFile own = read_safetensors(file("a/seed-0/teacher/weights.safetensors")), other;
+  for (const auto& [name, tensor] : own.tensors) other.tensors.emplace_back("net." + name, tensor);
+  other.tensors.emplace_back("net.mask", Tensor::zeros({1}));
+  write_safetensors(file("other.safetensors"), other);
+  write_text(file("names.json"), R"json({"rules": [{"match": "net\\.mask"},
+                                               {"match": "net\\.(.*)", "to": "$1"}]})json");
+  json config = json::parse(kRunFile);
+  config["teacher"].erase("recipe");
+  config["teacher"]["weights"] = file("other.safetensors");
+  write_text(file("run.json"), config.dump());
+  expect_refusal(distill("b"), "unexpected 'net.mask'");
+  const Outcome outcome = distill("c", {"--set", "teacher.names=" + file("names.json")});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(read("a/run.json")["results"][i]["digest"],
+              read("c/run.json")["results"][i]["digest"]);
+  expect_refusal(distill("d", {"--set", "teacher.strict=false"}), "not one tensor does");
+  write_text(file("names.json"), R"json({"rules": [{"match": "net\\.(.*)", "to": "$1"}]})json");
+  const Outcome lenient = distill(
+      "e", {"--set", "teacher.names=" + file("names.json"), "--set", "teacher.strict=false"});
+  EXPECT_EQ(lenient.code, 0) << lenient.err;
+  EXPECT_NE(lenient.out.find("unexpected 'mask'"), std::string::npos) << lenient.out;
+}
+
 TEST_F(Cli, ATeacherMayBeRounded) {
   ASSERT_EQ(distill("a").code, 0);
   const Outcome outcome = distill("b", {"--set", "teacher.dtype=bf16"});

@@ -191,6 +191,7 @@ TEST(Experiment, WrongTypesAndValues) {
   refuses("arms.1.bias_sweep=[3,3]", "arms.1.bias_sweep: names a class twice");
   refuses("student.model.layers=[]", "student.model.layers: is empty");
   refuses("teacher.dtype=f8", "teacher.dtype: is \"f8\"; expected f32, bf16 or f16");
+  refuses("teacher.names=n.json", "teacher.names: is about weights, of which there are none");
   refuses("teacher.weights=t.safetensors", "teacher: has both of recipe");
   misses("/teacher/recipe", "teacher: has neither of recipe");
   misses("/teacher", "arms.1.distill: there is no teacher in this file");

@@ -15,15 +15,14 @@ TEST(NameMapJson, ReadsRules) {
   const auto rules = read(R"json({"rules": [
     {"match": "h\\.(\\d+)\\.c_fc\\.weight", "to": "block$1.fc.weight", "transpose": true},
     {"match": "query\\.(.*)", "to": "qkv.$1", "part": 0},
-    {"match": ".*\\.masked_bias"}]
-})");
+    {"match": ".*\\.masked_bias"}]})json");
   ASSERT_EQ(rules.size(), 3u);
-EXPECT_EQ(rules[0].match, R"(h\.(\d+)\.c_fc\.weight)");
-EXPECT_EQ(rules[0].to, "block$1.fc.weight");
-EXPECT_TRUE(rules[0].transpose);
-EXPECT_EQ(rules[0].part, -1);
-EXPECT_EQ(rules[1].part, 0);
-EXPECT_EQ(rules[2].to, "");
+  EXPECT_EQ(rules[0].match, R"(h\.(\d+)\.c_fc\.weight)");
+  EXPECT_EQ(rules[0].to, "block$1.fc.weight");
+  EXPECT_TRUE(rules[0].transpose);
+  EXPECT_EQ(rules[0].part, -1);
+  EXPECT_EQ(rules[1].part, 0);
+  EXPECT_EQ(rules[2].to, "");
 }
 
 TEST(NameMapJson, Rejections) {

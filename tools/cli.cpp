@@ -70,6 +70,7 @@ void add_inspect_options(CLI::App& command, InspectArguments& inspect) {
                      "images of synthetic-digits");
   command.add_option("--data-seed", inspect.synthetic.seed, "seed of synthetic-digits");
   command.add_option("--model", inspect.model, "model file, for weights made elsewhere");
+  command.add_option("--names", inspect.names, "name map (JSON) for weights made elsewhere");
   command.add_option("--device", inspect.machine.device, "auto, cpu or cuda:<i>");
   command.add_option("--threads", inspect.machine.threads, "CPU threads");
   command.add_option("--math", inspect.machine.math, "exact or fast");
@@ -86,6 +87,7 @@ void add_inspections(CLI::App& app, Request& request, const Console& console) {
   compare.add_option("teacher", inspect.teacher, "safetensors file")->required();
   add_inspect_options(compare, inspect);
   compare.add_option("--teacher-model", inspect.teacher_model, "model file of the teacher");
+  compare.add_option("--teacher-names", inspect.teacher_names, "name map of the teacher");
   compare.callback(
       [&] { request.action = [&] { return compare_command(inspect, console.out), true; }; });
   CLI::App& info = *app.add_subcommand("info", "show a weights file, a run folder or this machine");

@@ -56,7 +56,8 @@ Reference read_reference(const JsonObject& owner) {
 }
 
 TeacherConfig read_teacher(const json& value, const std::string& path) {
-  const JsonObject object(value, path, {"model", "recipe", "weights", "dtype", "reference"});
+  const JsonObject object(value, path,
+                          {"model", "recipe", "weights", "names", "strict", "dtype", "reference"});
   TeacherConfig teacher;
   teacher.model = read_model(object.at("model"), object.path("model"), {});
   LIMBECK_CHECK(object.has("recipe") != object.has("weights"), path, ": has ",
@@ -66,6 +67,11 @@ TeacherConfig read_teacher(const json& value, const std::string& path) {
     teacher.recipe = read_recipe(object.at("recipe"), object.path("recipe"));
   else
     teacher.weights = object.text("weights");
+  for (const char* key : {"names", "strict"})
+    LIMBECK_CHECK(!object.has(key) || object.has("weights"), object.path(key),
+                  ": is about weights, of which there are none; expected both or neither");
+  teacher.names = object.text("names", "");
+  teacher.match = object.flag("strict", true) ? Match::strict : Match::lenient;
   if (object.has("dtype")) teacher.dtype = read_dtype(object, "dtype");
   teacher.reference = read_reference(object);
   return teacher;

@@ -11,6 +11,7 @@
 
 #include <limbeck/distill/trainer.h>
 #include <limbeck/nn/model.h>
+#include <limbeck/nn/weights.h>
 #include <limbeck/tools/dataset.h>
 
 namespace limbeck {
@@ -37,6 +38,8 @@ struct TeacherConfig {
   DType dtype = DType::f32;
   std::optional<Recipe> recipe;
   std::string weights;
+  std::string names;            ///< a name map's file (tools/name_map_json.h), for `weights`
+  Match match = Match::strict;  ///< lenient: tensors may be missing or left over
   Reference reference;
 };
 
@@ -65,14 +68,13 @@ struct Experiment {
 /// Reads a run file. Keys, where [..] may be left out:
 ///   name, data {source, [format, train_samples, test_samples, seed, scale, shift, mean, std]},
 ///   seeds,
-///   student {model, recipe}, [teacher {model, recipe or weights, [dtype, reference]}],
-///   [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep, reference]}]],
-///   [report_every, checkpoint_every]
-///   recipe {epochs, batch, [accumulate, augment, precision, ema_decay],
-///   optimizer {type, lr, weight_decay, [groups [{match, [lr_scale, weight_decay]}],
-///   max_grad_norm, loss_scale], ...},
-///   schedule {type, ...}}; distill {mode, tau, kd_weight, ce_weight, [reverse_kl_weight,
-///   jsd_weight, jsd_beta, tvd_weight, tckd_weight, nckd_weight]}
+///   student {model, recipe}, [teacher {model, recipe or weights, [names, strict, dtype,
+///   reference]}], [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep,
+///   reference]}]], [report_every, checkpoint_every] recipe {epochs, batch, [accumulate, augment,
+///   precision, ema_decay], optimizer {type, lr, weight_decay, [groups [{match, [lr_scale,
+///   weight_decay]}], max_grad_norm, loss_scale], ...}, schedule {type, ...}}; distill {mode, tau,
+///   kd_weight, ce_weight, [reverse_kl_weight, jsd_weight, jsd_beta, tvd_weight, tckd_weight,
+///   nckd_weight]}
 /// An arm without model or recipe has the student's; without arms there is one, "student", trained
 /// on the labels. Models get their input shape later, from the data. Throws std::invalid_argument
 /// as JsonObject does.

@@ -10,6 +10,7 @@
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/model_json.h>
+#include <limbeck/tools/name_map_json.h>
 #include <limbeck/tools/preprocess_json.h>
 #include <limbeck/tools/report.h>
 #include <limbeck/tools/version.h>
@@ -44,12 +45,17 @@ ModelSpec spec_of(const SafetensorsFile& file, const std::string& weights,
   return spec;
 }
 
-LoadedModel load_model(const std::string& weights, const std::string& model_file,
-                       const Shape& image, Device device) {
+/// Where a model comes from; empty: there is no such file.
+struct ModelFiles {
+  std::string weights, model, names;
+};
+
+LoadedModel load_model(const ModelFiles& files, const Shape& image, Device device) {
+  const std::string& weights = files.weights;
   const SafetensorsFile file = read_safetensors(weights);
   LoadedModel model;
-  model.module = build_model(spec_of(file, weights, model_file, image), 0, DType::f32, device);
-  load_weights(*model.module, weights);
+  model.module = build_model(spec_of(file, weights, files.model, image), 0, DType::f32, device);
+  load_weights(*model.module, weights, {read_name_map_file(files.names)});
   if (const auto found = file.metadata.find("preprocess"); found != file.metadata.end()) {
     const json value = parse_json(found->second, weights);
     const JsonObject preprocess(value, weights + ": preprocess", {"scale", "shift", "mean", "std"});
@@ -71,13 +77,12 @@ struct Bench {
         images(test.images.to(device)),
         image{images.dim(1), images.dim(2), images.dim(3)} {}
 
-  Tensor logits(const std::string& weights, const std::string& model_file,
-                std::int64_t& parameters) const {
-    const LoadedModel model = load_model(weights, model_file, image, device);
+  Tensor logits(const ModelFiles& files, std::int64_t& parameters) const {
+    const LoadedModel model = load_model(files, image, device);
     parameters = parameter_count(*model.module);
     Tensor logits = predict(*model.module, images, model.input);
-    LIMBECK_CHECK(logits.dim(1) == test.classes, weights, ": gives ", logits.dim(1), " outputs; ",
-                  test.name, " has ", test.classes, " classes");
+    LIMBECK_CHECK(logits.dim(1) == test.classes, files.weights, ": gives ", logits.dim(1),
+                  " outputs; ", test.name, " has ", test.classes, " classes");
     return logits;
   }
 };
@@ -133,7 +138,8 @@ void show_machine(std::ostream& out) {
 void eval_command(const InspectArguments& arguments, std::ostream& out) {
   const Bench bench(arguments);
   std::int64_t parameters = 0;
-  const Tensor logits = bench.logits(arguments.weights, arguments.model, parameters);
+  const Tensor logits =
+      bench.logits({arguments.weights, arguments.model, arguments.names}, parameters);
   out << format_table({kMetricsHeader, metrics_row(arguments.weights, parameters,
                                                    measure(logits, bench.test.labels))});
 }
@@ -142,8 +148,10 @@ void compare_command(const InspectArguments& arguments, std::ostream& out) {
   const Bench bench(arguments);
   const Tensor& labels = bench.test.labels;
   std::int64_t parameters[2] = {};
-  const Tensor student = bench.logits(arguments.weights, arguments.model, parameters[0]);
-  const Tensor teacher = bench.logits(arguments.teacher, arguments.teacher_model, parameters[1]);
+  const Tensor student =
+      bench.logits({arguments.weights, arguments.model, arguments.names}, parameters[0]);
+  const Tensor teacher = bench.logits(
+      {arguments.teacher, arguments.teacher_model, arguments.teacher_names}, parameters[1]);
   const Fidelity f = measure_fidelity(student, teacher, labels);
   out << format_table({kMetricsHeader,
                        metrics_row("student", parameters[0], measure(student, labels)),

@@ -15,6 +15,8 @@ struct InspectArguments {
   std::string teacher;         ///< compare: safetensors
   std::string model;           ///< JSON file {"layers": [...]} for weights that do not say
   std::string teacher_model;   ///< the same for the teacher
+  std::string names;           ///< name map (tools/name_map_json.h) for the weights
+  std::string teacher_names;   ///< the same for the teacher's
   std::string data;            ///< as load_dataset's source
   SyntheticOptions synthetic;  ///< for the built-in data
   FolderOptions folder;        ///< for a folder's

@@ -7,6 +7,7 @@
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/digest.h>
 #include <limbeck/tools/model_json.h>
+#include <limbeck/tools/name_map_json.h>
 #include <limbeck/tools/preprocess_json.h>
 #include <limbeck/tools/version.h>
 
@@ -94,6 +95,7 @@ class Runner {
 
  private:
   void run_teacher(const TeacherConfig& config, std::uint64_t seed);
+  void load_teacher(const TeacherConfig& config);
   void round_teacher(const ModelSpec& model, DType dtype);
   void run_arm(const Arm& arm, std::uint64_t seed);
   Teacher teacher_for(const Arm& arm);
@@ -137,10 +139,18 @@ void Runner::run_teacher(const TeacherConfig& config, std::uint64_t seed) {
     if (config.recipe)
       train(job, *teacher_, {}, options_of(*config.recipe, seed ^ kTeacherStreams), result);
     else
-      load_weights(*teacher_, config.weights);
+      load_teacher(config);
     finish(job, *teacher_, result);
   }
   if (config.dtype != DType::f32) round_teacher(job.model, config.dtype);
+}
+
+void Runner::load_teacher(const TeacherConfig& config) {
+  const std::string unmatched =
+      load_weights(*teacher_, config.weights, {read_name_map_file(config.names), config.match});
+  if (unmatched.empty()) return;
+  progress_.begin(config.weights, 0);
+  progress_.end(unmatched);
 }
 
 void Runner::round_teacher(const ModelSpec& model, DType dtype) {
