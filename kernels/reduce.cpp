@@ -35,7 +35,8 @@ void sum_rows(Tensor& s, const Tensor& x, Out out) {
   check_input("sum_rows", x);
   LIMBECK_CHECK(x.rank() == 2, "sum_rows: x has shape ", x.shape(), "; expected (N,C)");
   LIMBECK_CHECK(s.shape() == Shape({x.dim(1)}) &&
-                    (s.dtype() == x.dtype() || s.dtype() == sum_dtype(x.dtype())),
+                    (s.dtype() == x.dtype() || s.dtype() == sum_dtype(x.dtype()) ||
+                     (x.dtype() == DType::f32 && dtype_size(s.dtype()) == 2)),
                 "sum_rows: s is ", s.dtype(), s.shape(), ", x ", x.dtype(), x.shape(),
                 "; expected (", x.dim(1), ") of x's dtype or f32");
   check_device("sum_rows", "s", s, x);
@@ -95,6 +96,10 @@ void sum_rows(Tensor& s, const Tensor& x, Out out) {
     using T = typename decltype(tag)::type;
     if (s.dtype() == x.dtype())
       sum_rows_into<T, T>(s, x, out);
+    else if (s.dtype() == DType::bf16)
+      sum_rows_into<BFloat16, T>(s, x, out);
+    else if (s.dtype() == DType::f16)
+      sum_rows_into<Float16, T>(s, x, out);
     else
       sum_rows_into<ComputeType<T>, T>(s, x, out);
   });

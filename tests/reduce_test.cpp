@@ -70,6 +70,14 @@ TEST_P(ReduceTest, SumRowsAtEverySize) {
     }
 }
 
+TEST_P(ReduceTest, SumRowsOfFloatsMayBeRounded) {
+  if (dtype() == DType::f64) return;
+  const Tensor x = Tensor::from(std::vector<float>{1, 2, 3, 4}, {2, 2}, device());
+  Tensor s = make({1, 1}, {2});
+  sum_rows(s, x, Out::add);
+  expect_close(s, {5, 7}, 0);
+}
+
 TEST_P(ReduceTest, SumRowsOfMoreThanEverySlabIsExact) {
   const std::int64_t N = 33000;  // a GPU makes 256 slabs of 128 rows, or longer ones
   std::vector<double> values;
