@@ -47,6 +47,7 @@ struct NamedParameter {
   InitKind init = InitKind::drawn;
   /// Above 0: Init::torch_default counts so many inputs, whatever the shape.
   std::int64_t fan_in = 0;
+  std::int64_t zero_row = -1;  ///< normal: a row that is 0 instead, a table's padding
 };
 
 /// What belongs to a model and its files but is not trained: a running mean.

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looking up rows of a table as a differentiable op.
+#pragma once
+
+#include <limbeck/autograd/variable.h>
+
+namespace limbeck {
+
+/// y_n = weight_id(n): weight (V,D), ids i32 of any shape (...), y (...,D). The row padding_idx of
+/// weight gets no gradient (-1: there is none). Ids out of range as in embedding_forward
+/// (kernels/embedding.h).
+Variable embedding(const Variable& weight, const Tensor& ids, std::int64_t padding_idx = -1);
+
+}  // namespace limbeck

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of a table looked up by token ids, and the sum of gradients by id.
+#pragma once
+
+#include <limbeck/core/out.h>
+#include <limbeck/core/tensor.h>
+
+namespace limbeck {
+
+/// y_n = weight_id(n): weight (V,D) floating, ids i32 of any shape, y of ids' shape and D, weight's
+/// dtype. Written. An id outside [0,V) throws std::invalid_argument on the CPU; on a GPU its row is
+/// NaN.
+void embedding_forward(Tensor& y, const Tensor& weight, const Tensor& ids);
+
+/// dweight_v = sum over tokens n with id v of dy_n, in f32 (f64 for f64), written or added; the row
+/// padding_idx gets 0 from every token (-1: there is none). On the CPU each element is one chain
+/// over the tokens in their order that starts at 0 (write) or dweight (add), so that sums added
+/// over parts of a batch equal the whole's. Ids as in forward; on a GPU those out of range are left
+/// out.
+void embedding_backward(Tensor& dweight, const Tensor& dy, const Tensor& ids,
+                        std::int64_t padding_idx = -1, Out out = Out::write);
+
+namespace cpu {
+void embedding_forward(Tensor& y, const Tensor& weight, const Tensor& ids);
+void embedding_backward(Tensor& dweight, const Tensor& dy, const Tensor& ids,
+                        std::int64_t padding_idx, Out out);
+}  // namespace cpu
+namespace cuda {
+void embedding_forward(Tensor& y, const Tensor& weight, const Tensor& ids);
+void embedding_backward(Tensor& dweight, const Tensor& dy, const Tensor& ids,
+                        std::int64_t padding_idx, Out out);
+}  // namespace cuda
+
+}  // namespace limbeck
