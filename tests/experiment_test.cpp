@@ -206,9 +206,9 @@ TEST(Experiment, IsCheckedAgainstTheData) {
     json file = small_experiment();
     set_json_value(file, assignment);
     const Experiment e = read_experiment(file);
-    expect_error([&] { check_against_data(e, data); }, message);
+    expect_error([&] { check_against_data(e, {{data, data}}); }, message);
   };
-  EXPECT_NO_THROW(check_against_data(read_experiment(small_experiment()), data));
+  EXPECT_NO_THROW(check_against_data(read_experiment(small_experiment()), {{data, data}}));
   refuses_data("teacher.model.layers.0.out=9",
                "teacher.model: gives (1,9) per image; digits has 10 classes");
   refuses_data(R"(data={"source":"x","mean":[0,0,0],"std":[1,1,1]})",

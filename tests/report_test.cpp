@@ -45,6 +45,35 @@ TEST(Report, OneSeedHasNoDeviation) {
   EXPECT_EQ(text.find("reference"), std::string::npos) << text;
 }
 
+TEST(Report, OfTextCountsBits) {
+  Experiment experiment;
+  experiment.seeds = {0};
+  experiment.arms.resize(1);
+  experiment.arms[0].name = "small";
+  Result r = result("small", 0, 10);
+  r.test.accuracy = 0.5125;
+  r.bits_per_token = 4.5;
+  const std::string tokens = format_report(experiment, {r});
+  EXPECT_NE(tokens.find("test bits/token"), std::string::npos) << tokens;
+  EXPECT_NE(tokens.find("4.5000"), std::string::npos) << tokens;
+  EXPECT_NE(tokens.find("51.25"), std::string::npos) << tokens;
+  EXPECT_EQ(tokens.find("errors"), std::string::npos) << tokens;
+  r.bits_per_character = 1.5;
+  const std::string characters = format_report(experiment, {r});
+  EXPECT_NE(characters.find("test bits/character"), std::string::npos) << characters;
+  EXPECT_NE(characters.find("1.5000"), std::string::npos) << characters;
+}
+
+TEST(Result, OfTextIsReadBackAsItWasWritten) {
+  Result r = result("small", 3, 10);
+  EXPECT_FALSE(read_result(write_result(r), "r").bits_per_token.has_value());
+  r.bits_per_token = 4.5;
+  r.bits_per_character = 1.5;
+  const Result back = read_result(write_result(r), "r");
+  EXPECT_EQ(back.bits_per_token, 4.5);
+  EXPECT_EQ(back.bits_per_character, 1.5);
+}
+
 TEST(FormatTable, AlignsByCharacters) {
   EXPECT_EQ(format_table({{"a", "b"}, {"long", "1 ± 2"}, {"x", ""}}),
             "a         b\n"

@@ -22,13 +22,41 @@ FolderOptions read_folder(const JsonObject& data, const std::string& source) {
                 ": synthetic-digits is drawn, not read; expected no format");
   folder.format = data.text("format");
   const auto formats = {"idx", "cifar10", "cifar100", "npy"};
-  LIMBECK_CHECK(std::find(formats.begin(), formats.end(), folder.format) != formats.end(),
-                data.path("format"), ": unknown format \"", folder.format, "\"; did you mean \"",
-                nearest_word(folder.format, {"idx", "cifar10", "cifar100", "npy"}), "\"?");
+  LIMBECK_CHECK(
+      std::find(formats.begin(), formats.end(), folder.format) != formats.end(),
+      data.path("format"), ": unknown format \"", folder.format, "\"; did you mean \"",
+      nearest_word(folder.format, {"idx", "cifar10", "cifar100", "npy", "text", "tokens"}), "\"?");
   return folder;
 }
 
+/// Data whose format is text or tokens has keys of its own.
+DataConfig read_text_data(const json& value, const std::string& path, const std::string& format) {
+  const bool tokens = format == "tokens";
+  const JsonObject data =
+      tokens
+          ? JsonObject(value, path,
+                       {"source", "format", "context", "vocabulary", "token_bytes", "validation"})
+          : JsonObject(value, path, {"source", "format", "context", "tokenizer", "validation"});
+  DataConfig config;
+  config.source = data.text("source");
+  TextOptions& text = config.text.emplace();
+  text.format = format;
+  text.context = data.integer("context", 1);
+  text.tokenizer = data.text("tokenizer", text.tokenizer);
+  if (tokens) text.vocabulary = data.integer("vocabulary", 1);
+  text.token_bytes = static_cast<int>(data.integer("token_bytes", 2, text.token_bytes));
+  LIMBECK_CHECK(text.token_bytes == 2 || text.token_bytes == 4, data.path("token_bytes"), ": is ",
+                text.token_bytes, "; expected 2 or 4");
+  text.validation = data.number("validation", text.validation);
+  LIMBECK_CHECK(text.validation > 0 && text.validation < 1, data.path("validation"), ": is ",
+                text.validation, "; expected between 0 and 1");
+  return config;
+}
+
 DataConfig read_data(const json& value, const std::string& path) {
+  if (value.is_object())
+    for (const char* format : {"text", "tokens"})
+      if (value.value("format", json()) == format) return read_text_data(value, path, format);
   const JsonObject data(value, path,
                         {"source", "format", "train_samples", "test_samples", "seed", "scale",
                          "shift", "mean", "std"});

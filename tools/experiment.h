@@ -13,6 +13,7 @@
 #include <limbeck/nn/model.h>
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/dataset.h>
+#include <limbeck/tools/text_dataset.h>
 
 namespace limbeck {
 
@@ -20,6 +21,7 @@ struct DataConfig {
   std::string source;
   SyntheticOptions synthetic;
   FolderOptions folder;
+  std::optional<TextOptions> text;  ///< none: images
   Preprocess input;
 };
 
@@ -67,7 +69,8 @@ struct Experiment {
 
 /// Reads a run file. Keys, where [..] may be left out:
 ///   name, data {source, [format, train_samples, test_samples, seed, scale, shift, mean, std]},
-///   seeds,
+///   or, for text, data {source, format, context, [tokenizer, vocabulary, token_bytes,
+///   validation]}; seeds,
 ///   student {model, recipe}, [teacher {model, recipe or weights, [names, strict, dtype,
 ///   reference]}], [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep,
 ///   reference]}]], [report_every, checkpoint_every] recipe {epochs, batch, [accumulate, augment,

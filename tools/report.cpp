@@ -113,6 +113,49 @@ std::size_t width(const std::string& text) {
       text.begin(), text.end(), [](unsigned char c) { return (c & 0xc0u) != 0x80u; }));
 }
 
+Row text_row(const std::string& name, const Seeds& seeds, bool characters) {
+  const Result& first = seeds.first();
+  const auto bits = [&](const Result& r) {
+    return characters ? r.bits_per_character.value_or(0) : *r.bits_per_token;
+  };
+  return {
+      name,
+      std::to_string(first.parameters),
+      seeds.show(bits, 4),
+      seeds.show([](const Result& r) { return 100 * r.test.accuracy; }, 2),
+      first.fidelity ? seeds.show([](const Result& r) { return r.fidelity->agreement; }, 4) : "",
+      seeds.show([](const Result& r) { return r.test.ece; }, 4),
+      first.steps > 0 ? seeds.show([](const Result& r) { return r.ms_per_step; }, 2) : ""};
+}
+
+/// Of language models: how many bits they need for what comes next.
+std::vector<Row> text_rows(const Experiment& experiment, const std::vector<Result>& results) {
+  const bool characters = results.front().bits_per_character.has_value();
+  std::vector<Row> rows = {{"model", "parameters",
+                            characters ? "test bits/character" : "test bits/token", "right %",
+                            "agreement", "ECE", "ms/step"}};
+  if (experiment.teacher)
+    rows.push_back(text_row("teacher", Seeds(results, "teacher"), characters));
+  for (const Arm& arm : experiment.arms)
+    rows.push_back(text_row(arm.name, Seeds(results, arm.name), characters));
+  return rows;
+}
+
+std::vector<Row> image_rows(const Experiment& experiment, const std::vector<Result>& results) {
+  std::vector<Row> rows = {
+      {"model", "parameters", "test errors", "%", "agreement", "ECE", "ms/step", "reference"}};
+  if (experiment.teacher)
+    rows.push_back(model_row("teacher", Seeds(results, "teacher"), experiment.teacher->reference));
+  for (const Arm& arm : experiment.arms) {
+    const Seeds seeds(results, arm.name);
+    rows.push_back(model_row(arm.name, seeds, arm.reference));
+    if (!arm.bias_sweep.empty()) rows.push_back(sweep_row(arm, seeds));
+  }
+  if (!has_reference(experiment))
+    for (Row& row : rows) row.pop_back();
+  return rows;
+}
+
 }  // namespace
 
 std::string format_table(const std::vector<Row>& rows) {
@@ -134,18 +177,9 @@ std::string format_table(const std::vector<Row>& rows) {
 }
 
 std::string format_report(const Experiment& experiment, const std::vector<Result>& results) {
-  std::vector<Row> rows = {
-      {"model", "parameters", "test errors", "%", "agreement", "ECE", "ms/step", "reference"}};
-  if (experiment.teacher)
-    rows.push_back(model_row("teacher", Seeds(results, "teacher"), experiment.teacher->reference));
-  for (const Arm& arm : experiment.arms) {
-    const Seeds seeds(results, arm.name);
-    rows.push_back(model_row(arm.name, seeds, arm.reference));
-    if (!arm.bias_sweep.empty()) rows.push_back(sweep_row(arm, seeds));
-  }
-  if (!has_reference(experiment))
-    for (Row& row : rows) row.pop_back();
-  std::string text = format_table(rows);
+  const bool is_text = !results.empty() && results.front().bits_per_token;
+  std::string text =
+      format_table(is_text ? text_rows(experiment, results) : image_rows(experiment, results));
   if (has_sweep(experiment)) text += "(in brackets: errors on the classes whose bias is moved)\n";
   if (experiment.seeds.size() > 1)
     text +=

@@ -64,13 +64,15 @@ json write_result(const Result& result) {
                          {"best_errors", s->best.all},
                          {"best_swept_errors", s->best.swept},
                          {"offset", s->offset}};
+  if (result.bits_per_token) out["bits_per_token"] = *result.bits_per_token;
+  if (result.bits_per_character) out["bits_per_character"] = *result.bits_per_character;
   return out;
 }
 
 Result read_result(const json& value, const std::string& path) {
   const JsonObject object(value, path,
                           {"model", "seed", "parameters", "steps", "ms_per_step", "digest", "test",
-                           "fidelity", "bias_sweep"});
+                           "fidelity", "bias_sweep", "bits_per_token", "bits_per_character"});
   Result result;
   result.model = object.text("model");
   result.seed = static_cast<std::uint64_t>(object.integer("seed", 0));
@@ -81,6 +83,9 @@ Result read_result(const json& value, const std::string& path) {
   result.test = read_metrics(object);
   if (object.has("fidelity")) result.fidelity = read_fidelity(object);
   if (object.has("bias_sweep")) result.sweep = read_sweep(object);
+  if (object.has("bits_per_token")) result.bits_per_token = number_or_nan(object, "bits_per_token");
+  if (object.has("bits_per_character"))
+    result.bits_per_character = number_or_nan(object, "bits_per_character");
   return result;
 }
 

@@ -21,9 +21,11 @@ struct Result {
   std::int64_t steps = 0;            ///< 0 for a teacher that was loaded
   double ms_per_step = 0;            ///< wall time of the last uninterrupted part
   std::string digest;                ///< of the final weights
-  Metrics test;                      ///< on the test images
-  std::optional<Fidelity> fidelity;  ///< to the teacher, on the test images
+  Metrics test;                      ///< on the test data
+  std::optional<Fidelity> fidelity;  ///< to the teacher, on the test data
   std::optional<BiasSweep> sweep;
+  std::optional<double> bits_per_token;      ///< of text: test.nll / log 2
+  std::optional<double> bits_per_character;  ///< of text whose characters were counted
 };
 
 nlohmann::json write_result(const Result& result);

@@ -2,6 +2,7 @@
 #include <limbeck/tools/run.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include <limbeck/nn/weights.h>
@@ -20,30 +21,6 @@ namespace {
 /// The teacher draws from random streams of its own, so that no student starts as a part of it.
 constexpr std::uint64_t kTeacherStreams = std::uint64_t{1} << 63;
 
-Shape image_shape(const Dataset& data) {
-  return {data.images.dim(1), data.images.dim(2), data.images.dim(3)};
-}
-
-void check_model(ModelSpec spec, const std::string& path, const Dataset& data) {
-  spec.input = image_shape(data);
-  try {
-    const Shape in = {1, spec.input[0], spec.input[1], spec.input[2]};
-    const Shape out = build_model(spec, 0)->output_shape(in);
-    LIMBECK_CHECK((out == Shape{1, data.classes}), "gives ", out, " per image; ", data.name,
-                  " has ", data.classes, " classes");
-  } catch (const std::invalid_argument& e) {
-    throw std::invalid_argument(path + ": " + e.what());
-  }
-}
-
-void check_classes(const std::vector<std::int64_t>& list, const std::string& path,
-                   const Dataset& data) {
-  for (const std::int64_t c : list)
-    LIMBECK_CHECK(c < data.classes, path, ": class ", c, "; ", data.name, " has ", data.classes);
-  LIMBECK_CHECK(static_cast<std::int64_t>(list.size()) < data.classes, path,
-                ": names every class; expected fewer");
-}
-
 /// The rows an arm trains on; empty when it is all of them.
 std::vector<std::int32_t> transfer_samples(const Arm& arm, const Dataset& data) {
   if (arm.omit_classes.empty() && arm.only_classes.empty()) return {};
@@ -61,6 +38,14 @@ std::vector<std::int32_t> transfer_samples(const Arm& arm, const Dataset& data) 
   return rows;
 }
 
+/// The figure to watch while jobs end.
+std::string summary(const Result& result) {
+  if (result.bits_per_character)
+    return detail::concat(*result.bits_per_character, " test bits per character");
+  if (result.bits_per_token) return detail::concat(*result.bits_per_token, " test bits per token");
+  return detail::concat(result.test.errors, " test errors of ", result.test.samples);
+}
+
 /// What a job is, whoever it trains.
 struct Job {
   std::string name;
@@ -71,17 +56,18 @@ struct Job {
 
 class Runner {
  public:
-  Runner(const Experiment& experiment, const TrainTest& data, const RunFolder& folder,
-         Device device, ProgressLine& progress)
+  Runner(const Experiment& experiment, const RunData& data, const RunFolder& folder, Device device,
+         ProgressLine& progress)
       : experiment_(experiment),
         data_(data),
         folder_(folder),
         device_(device),
         progress_(progress),
-        train_images_(data.train.images.to(device)),
-        train_labels_(data.train.labels.to(device)),
-        test_images_(data.test.images.to(device)),
         jobs_(experiment.seeds.size() * (experiment.arms.size() + experiment.teacher.has_value())) {
+    if (data.text) return;
+    train_images_ = data.images.train.images.to(device);
+    train_labels_ = data.images.train.labels.to(device);
+    test_images_ = data.images.test.images.to(device);
   }
 
   void run_seed(std::uint64_t seed) {
@@ -99,17 +85,21 @@ class Runner {
   void round_teacher(const ModelSpec& model, DType dtype);
   void run_arm(const Arm& arm, std::uint64_t seed);
   Teacher teacher_for(const Arm& arm);
+  std::unique_ptr<BatchSource> train_source(const TrainerOptions& options) const;
   void train(const Job& job, Module& model, const Teacher& teacher, const TrainerOptions& options,
              Result& result);
   void finish(const Job& job, Module& model, Result& result);
+  void measure_images(const Job& job, Module& model, Result& result);
+  void measure_text(Module& model, Result& result) const;
+  void look_at_teacher();
   TrainerOptions options_of(const Recipe& recipe, std::uint64_t seed) const;
 
   const Experiment& experiment_;
-  const TrainTest& data_;
+  const RunData& data_;
   const RunFolder& folder_;
   Device device_;
   ProgressLine& progress_;
-  Tensor train_images_, train_labels_, test_images_;
+  Tensor train_images_, train_labels_, test_images_;  ///< undefined where the data is text
   std::size_t jobs_;
   std::unique_ptr<Module> teacher_;
   Tensor teacher_train_logits_, teacher_test_logits_;  ///< the former when first needed
@@ -126,14 +116,14 @@ TrainerOptions Runner::options_of(const Recipe& recipe, std::uint64_t seed) cons
 
 void Runner::run_teacher(const TeacherConfig& config, std::uint64_t seed) {
   Job job = {"teacher", seed, config.model};
-  job.model.input = image_shape(data_.train);
+  job.model.input = data_.input();
   teacher_ = build_model(job.model, seed ^ kTeacherStreams,
                          config.recipe ? config.recipe->precision : DType::f32, device_);
   const JobFolder files = folder_.job(seed, job.name);
   if (const auto done = files.result()) {
     load_weights(*teacher_, files.weights());
     results.push_back(*done);
-    teacher_test_logits_ = predict(*teacher_, test_images_, experiment_.data.input);
+    look_at_teacher();
   } else {
     Result result;
     if (config.recipe)
@@ -161,7 +151,12 @@ void Runner::round_teacher(const ModelSpec& model, DType dtype) {
     throw std::invalid_argument(std::string("teacher.dtype: ") + e.what());
   }
   teacher_ = std::move(rounded);
-  teacher_test_logits_ = predict(*teacher_, test_images_, experiment_.data.input);
+  look_at_teacher();
+}
+
+/// What students are compared with. Logits of text are too many to keep.
+void Runner::look_at_teacher() {
+  if (!data_.text) teacher_test_logits_ = predict(*teacher_, test_images_, experiment_.data.input);
 }
 
 void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
@@ -170,21 +165,28 @@ void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
     results.push_back(*done);
     return;
   }
-  job.model.input = image_shape(data_.train);
+  job.model.input = data_.input();
   const auto model = build_model(job.model, seed, arm.recipe.precision, device_);
   TrainerOptions options = options_of(arm.recipe, seed);
-  options.samples = transfer_samples(arm, data_.train);
+  options.samples = transfer_samples(arm, data_.images.train);
   options.distill = arm.distill;
   Result result;
   train(job, *model, teacher_for(arm), options, result);
   finish(job, *model, result);
 }
 
+std::unique_ptr<BatchSource> Runner::train_source(const TrainerOptions& options) const {
+  if (data_.text) return data_.text->train.source(device_);
+  return std::make_unique<TensorSource>(train_images_, train_labels_, data_.images.train.classes,
+                                        experiment_.data.input, options.recipe.augment,
+                                        options.seed);
+}
+
 /// Without augmentation an image always gets the same soft targets: they are computed once per
 /// seed.
 Teacher Runner::teacher_for(const Arm& arm) {
   if (!arm.distill) return {};
-  if (arm.recipe.augment.any()) return {.model = teacher_.get()};
+  if (data_.text || arm.recipe.augment.any()) return {.model = teacher_.get()};
   if (!teacher_train_logits_.defined())
     teacher_train_logits_ = predict(*teacher_, train_images_, experiment_.data.input);
   return {.logits = teacher_train_logits_};
@@ -195,9 +197,8 @@ void Runner::train(const Job& job, Module& model, const Teacher& teacher,
   const JobFolder files = folder_.job(job.seed, job.name);
   TrainerOptions options = given;
   options.checkpoint = files.checkpoint();
-  TensorSource data(train_images_, train_labels_, data_.train.classes, experiment_.data.input,
-                    options.recipe.augment, options.seed);
-  Trainer trainer(model, data, teacher, options);
+  const std::unique_ptr<BatchSource> data = train_source(options);
+  Trainer trainer(model, *data, teacher, options);
   trainer.resume();
   const std::int64_t first = trainer.step();
   files.rewind_log(first);
@@ -218,20 +219,38 @@ void Runner::train(const Job& job, Module& model, const Teacher& teacher,
   result.ms_per_step = done > 0 ? 1e3 * progress_.seconds() / static_cast<double>(done) : 0;
 }
 
-/// Measures, saves and reports a model that is ready.
-void Runner::finish(const Job& job, Module& model, Result& result) {
-  result.model = job.name;
-  result.seed = job.seed;
-  result.parameters = parameter_count(model);
-  result.digest = weights_digest(model);
+void Runner::measure_images(const Job& job, Module& model, Result& result) {
   const Tensor logits = predict(model, test_images_, experiment_.data.input);
-  const Tensor& labels = data_.test.labels;
+  const Tensor& labels = data_.images.test.labels;
   result.test = measure(logits, labels);
   if (&model == teacher_.get())
     teacher_test_logits_ = logits;
   else if (teacher_)
     result.fidelity = measure_fidelity(logits, teacher_test_logits_, labels);
   if (!job.bias_sweep.empty()) result.sweep = sweep_bias(logits, labels, job.bias_sweep);
+}
+
+void Runner::measure_text(Module& model, Result& result) const {
+  const TextDataset& text = data_.text->test;
+  Module* teacher = &model == teacher_.get() ? nullptr : teacher_.get();
+  const Evaluation found = evaluate(model, *text.source(device_), teacher);
+  result.test = found.metrics;
+  result.fidelity = found.fidelity;
+  result.bits_per_token = found.metrics.nll / std::log(2.0);
+  if (text.characters_per_token > 0)
+    result.bits_per_character = *result.bits_per_token / text.characters_per_token;
+}
+
+/// Measures, saves and reports a model that is ready.
+void Runner::finish(const Job& job, Module& model, Result& result) {
+  result.model = job.name;
+  result.seed = job.seed;
+  result.parameters = parameter_count(model);
+  result.digest = weights_digest(model);
+  if (data_.text)
+    measure_text(model, result);
+  else
+    measure_images(job, model, result);
   const JobFolder files = folder_.job(job.seed, job.name);
   const Preprocess& input = experiment_.data.input;
   save_weights(model, files.weights(),
@@ -240,7 +259,7 @@ void Runner::finish(const Job& job, Module& model, Result& result) {
                 {"preprocess", write_preprocess(input).dump()}});
   files.finish(result);
   progress_.end(
-      detail::concat(result.test.errors, " test errors of ", result.test.samples, ", ",
+      detail::concat(summary(result), ", ",
                      clock_time(result.ms_per_step * 1e-3 * static_cast<double>(result.steps))));
   results.push_back(result);
 }
@@ -256,22 +275,7 @@ std::string weights_digest(Module& model) {
   return digest.hex();
 }
 
-void check_against_data(const Experiment& experiment, const Dataset& data) {
-  const auto means = static_cast<std::int64_t>(experiment.data.input.mean.size());
-  LIMBECK_CHECK(means == 0 || means == data.images.dim(3), "data.mean: has ", means, " numbers; ",
-                data.name, " has ", data.images.dim(3), " channels");
-  if (experiment.teacher) check_model(experiment.teacher->model, "teacher.model", data);
-  for (std::size_t i = 0; i < experiment.arms.size(); ++i) {
-    const Arm& arm = experiment.arms[i];
-    const std::string path = detail::concat("arms.", i);
-    check_model(arm.model, path + ".model", data);
-    check_classes(arm.omit_classes, path + ".omit_classes", data);
-    check_classes(arm.only_classes, path + ".only_classes", data);
-    check_classes(arm.bias_sweep, path + ".bias_sweep", data);
-  }
-}
-
-std::vector<Result> run_experiment(const Experiment& experiment, const TrainTest& data,
+std::vector<Result> run_experiment(const Experiment& experiment, const RunData& data,
                                    const RunFolder& folder, Device device, ProgressLine& progress) {
   Runner runner(experiment, data, folder, device, progress);
   for (const std::uint64_t seed : experiment.seeds) runner.run_seed(seed);

@@ -7,6 +7,7 @@
 #include <limbeck/tools/experiment.h>
 #include <limbeck/tools/progress.h>
 #include <limbeck/tools/results.h>
+#include <limbeck/tools/run_data.h>
 #include <limbeck/tools/run_folder.h>
 
 namespace limbeck {
@@ -14,16 +15,11 @@ namespace limbeck {
 /// Digest of a model's weights and their names, as a file holds them.
 std::string weights_digest(Module& model);
 
-/// Refuses what cannot work with this data before anything is trained: a model that does not fit
-/// the images or has not one output per class, means of other channels, and classes that do not
-/// exist. Throws std::invalid_argument naming the place in the run file.
-void check_against_data(const Experiment& experiment, const Dataset& data);
-
 /// Trains and measures everything on `device`. Jobs the folder holds a result of are not run again,
 /// and one with a checkpoint goes on from there. All students of a seed start from the same weights
 /// (where their models are equal) and see the same order of samples. Results are seed by seed, the
 /// teacher first.
-std::vector<Result> run_experiment(const Experiment& experiment, const TrainTest& data,
+std::vector<Result> run_experiment(const Experiment& experiment, const RunData& data,
                                    const RunFolder& folder, Device device, ProgressLine& progress);
 
 }  // namespace limbeck

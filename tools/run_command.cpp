@@ -65,11 +65,10 @@ json execute(const std::string& command, const json& config, const Experiment& e
              const RunFolder& folder, bool resume, Device device, const Console& console) {
   json record = new_record(command, config, device);
   if (resume) check_same_run(folder.read_run(), record, folder.path().string());
-  const TrainTest data =
-      load_dataset(experiment.data.source, experiment.data.synthetic, experiment.data.folder);
-  check_against_data(experiment, data.train);
+  const RunData data = load_run_data(experiment.data);
+  check_against_data(experiment, data);
   record["data"] = {
-      {"name", data.train.name}, {"train", data.train.digest}, {"test", data.test.digest}};
+      {"name", data.name()}, {"train", data.train_digest()}, {"test", data.test_digest()}};
   folder.write_run(record);
   ProgressLine progress(console.out, console.terminal);
   const std::vector<Result> results = run_experiment(experiment, data, folder, device, progress);
