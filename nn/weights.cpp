@@ -90,14 +90,20 @@ std::string misfit(const NamedParameter& p, const Tensor& stored) {
   if (stored.shape() != file_shape(p))
     return detail::concat("; '", p.name, "' has shape ", stored.shape(), " in the file, ",
                           file_shape(p), " in the model");
-  if (!is_floating(stored.dtype()))
+  const DType dtype = p.value.value().dtype();
+  if (!is_floating(dtype) && stored.dtype() != dtype)
+    return detail::concat("; '", p.name, "' has dtype ", stored.dtype(), " in the file; expected ",
+                          dtype);
+  if (is_floating(dtype) && !is_floating(stored.dtype()))
     return detail::concat("; '", p.name, "' has dtype ", stored.dtype(),
                           " in the file; expected a floating dtype");
-  if (const auto value = first_too_large(stored, p.value.value().dtype()))
-    return detail::concat("; '", p.name, "' holds ", *value, ", which is infinite in ",
-                          p.value.value().dtype());
+  if (const auto value = first_too_large(stored, dtype))
+    return detail::concat("; '", p.name, "' holds ", *value, ", which is infinite in ", dtype);
   return "";
 }
+
+/// Whether it is PyTorch's count of a batch norm's batches, which not all files have.
+bool is_counter(const std::string& name) { return name.ends_with("num_batches_tracked"); }
 
 /// What keeps the file from filling the model, and what one has that the other has not.
 struct Differences {
@@ -111,13 +117,13 @@ Differences differences(const std::vector<NamedParameter>& parameters,
   for (const NamedParameter& p : parameters) {
     const auto at = found.find(p.name);
     unexpected.erase(p.name);
-    if (at == found.end())
-      text.unmatched += detail::concat("; missing '", p.name, "' ", file_shape(p));
-    else
+    if (at != found.end())
       text.misfits += misfit(p, at->second);
+    else if (!is_counter(p.name))
+      text.unmatched += detail::concat("; missing '", p.name, "' ", file_shape(p));
   }
   for (const auto& [name, tensor] : unexpected)
-    if (!name.ends_with(".num_batches_tracked"))
+    if (!is_counter(name))
       text.unmatched += detail::concat("; unexpected '", name, "' ", tensor.shape());
   return text;
 }
