@@ -2,9 +2,18 @@
 #include <limbeck/distill/image_source.h>
 
 #include <limbeck/core/error.h>
-#include <limbeck/kernels/gather.h>
 
 namespace limbeck {
+
+GatherImagesOptions image_options(const Preprocess& input, const Augment& augment,
+                                  std::uint64_t seed, std::uint32_t step) {
+  return {.scale = input.scale,
+          .shift = input.shift,
+          .vary = augment.vary,
+          .stream = {seed, step, 0, RngPurpose::augment},
+          .mean = input.mean,
+          .std = input.std};
+}
 
 TensorSource::TensorSource(Tensor images, Tensor labels, std::int64_t classes,
                            const Preprocess& input, const Augment& augment, std::uint64_t seed)
@@ -30,13 +39,7 @@ Batch TensorSource::fetch(std::int64_t first, std::int64_t last, std::uint32_t s
   batch.targets = static_cast<double>(B);
   batch.x =
       Tensor::empty({B, images_.dim(1), images_.dim(2), images_.dim(3)}, DType::f32, device());
-  gather_images(batch.x, images_, batch.samples,
-                {.scale = input_.scale,
-                 .shift = input_.shift,
-                 .vary = augment_.vary,
-                 .stream = {seed_, step, 0, RngPurpose::augment},
-                 .mean = input_.mean,
-                 .std = input_.std});
+  gather_images(batch.x, images_, batch.samples, image_options(input_, augment_, seed_, step));
   batch.labels = Tensor::empty({B}, DType::i32, device());
   gather_rows(batch.labels, labels_, batch.samples);
   return batch;

@@ -4,7 +4,7 @@
 
 #include <limbeck/distill/batch_source.h>
 #include <limbeck/distill/evaluate.h>
-#include <limbeck/kernels/image_view.h>
+#include <limbeck/kernels/gather.h>
 
 namespace limbeck {
 
@@ -16,6 +16,10 @@ struct Augment {
     return vary.max_jitter > 0 || vary.flip || vary.brightness > 0 || vary.contrast > 0;
   }
 };
+
+/// How images are gathered for optimiser step `step`.
+GatherImagesOptions image_options(const Preprocess& input, const Augment& augment,
+                                  std::uint64_t seed, std::uint32_t step);
 
 /// Images (N,H,W,C) u8 or f32 and labels (N) i32, all on one device. A batch is gathered there,
 /// with nothing read on the host.
