@@ -20,6 +20,10 @@ void dropout(Tensor& y, const Tensor& x, const DropoutOptions& options) {
                 "; expected 0 <= p < 1");
   LIMBECK_CHECK(options.first_element >= 0, "dropout: first_element is ", options.first_element,
                 "; expected >= 0");
+  LIMBECK_CHECK(options.together >= 1 && options.first_element % options.together == 0 &&
+                    x.numel() % options.together == 0,
+                "dropout: together is ", options.together, " for ", x.numel(), " elements from ",
+                options.first_element, "; expected a divisor >= 1 of both");
   LIMBECK_CHECK(is_floating(x.dtype()), "dropout: x is ", x.dtype(), "; expected a floating dtype");
   LIMBECK_CHECK(y.shape() == x.shape() && y.dtype() == x.dtype() && y.device() == x.device(),
                 "dropout: y is ", y.dtype(), y.shape(), " on ", y.device(), ", x ", x.dtype(),
@@ -74,9 +78,38 @@ template <class T>
   }
 }
 
+// Whole groups are kept or dropped.
+template <class T>
+void drop_groups(T* y, const T* x, std::int64_t groups, const DropoutOptions& options) {
+  const std::uint32_t threshold = dropout_threshold(options.p);
+  const auto keep = static_cast<ComputeType<T>>(1 - options.p);
+  const std::int64_t size = options.together, first = options.first_element / size;
+  parallel_ranges(groups, kPiece / size + 1, [=, &options](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t g = begin; g < end; ++g) {
+      const auto element = static_cast<std::uint64_t>(first + g);
+      const bool kept = philox_word(options.stream, element) >= threshold;
+      T* to = y + g * size;
+      const T* from = x + g * size;
+      simd([=](auto) {
+        if (kept)
+#pragma omp simd
+          for (std::int64_t i = 0; i < size; ++i)
+            to[i] = static_cast<T>(static_cast<ComputeType<T>>(from[i]) / keep);
+        else
+          for (std::int64_t i = 0; i < size; ++i) to[i] = T(0);
+      });
+    }
+  });
+}
+
 }  // namespace
 
 void dropout(Tensor& y, const Tensor& x, const DropoutOptions& options) {
+  if (options.together > 1)
+    return visit_floating(x.dtype(), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      drop_groups(y.data<T>(), x.data<T>(), x.numel() / options.together, options);
+    });
   const std::uint32_t threshold = dropout_threshold(options.p);
   const RngStream stream = options.stream;
   const std::int64_t first = options.first_element;

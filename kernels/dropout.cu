@@ -29,6 +29,17 @@ LIMBECK_KERNEL dropout_kernel(T* y, const T* x, std::int64_t n, Mask mask) {
   }
 }
 
+/// One thread per element, which asks for its group's word.
+template <class T>
+LIMBECK_KERNEL drop_groups_kernel(T* y, const T* x, std::int64_t n, std::int64_t together,
+                                  Mask mask) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  const auto group = static_cast<std::uint64_t>((mask.first_element + i) / together);
+  const bool kept = philox_word(mask.stream, group) >= mask.threshold;
+  y[i] = T(kept ? static_cast<float>(x[i]) / mask.keep : 0.0f);
+}
+
 }  // namespace
 
 void dropout(Tensor& y, const Tensor& x, const DropoutOptions& options) {
@@ -38,6 +49,9 @@ void dropout(Tensor& y, const Tensor& x, const DropoutOptions& options) {
                   options.first_element};
   const std::int64_t threads = (n + 3 + options.first_element % 4) / 4;
   gpu::visit_gpu_floating("dropout", x.dtype(), [&]<class T>(TypeTag<T>) {
+    if (options.together > 1)
+      return gpu::launch({"drop_groups", gpu::blocks_for(n, 256), 256}, drop_groups_kernel<T>,
+                         y.data<T>(), x.data<T>(), n, options.together, mask);
     gpu::launch({"dropout", gpu::blocks_for(threads, 256), 256}, dropout_kernel<T>, y.data<T>(),
                 x.data<T>(), n, mask);
   });

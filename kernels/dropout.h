@@ -9,11 +9,13 @@ namespace limbeck {
 
 /// Element i of x (counted from `first_element`, so that a micro-batch continues the whole batch's
 /// mask) is kept when word i of the stream is >= dropout_threshold(p), and kept elements are
-/// divided by 1 - p.
+/// divided by 1 - p. With `together` above 1 elements live and die in groups of so many, group g by
+/// word g; first_element and the number of elements are then multiples of it.
 struct DropoutOptions {
   double p = 0;  ///< probability of dropping, 0 <= p < 1
   RngStream stream = {};
   std::int64_t first_element = 0;
+  std::int64_t together = 1;
 };
 
 /// p * 2^32 rounded up, at most 2^32 - 1.

@@ -20,4 +20,17 @@ class Dropout : public Module {
   double p_;
 };
 
+/// Stochastic depth (Huang et al. 2016): as Dropout, but of whole samples (N,...), for the branch
+/// of a residual block.
+class DropPath : public Module {
+ public:
+  explicit DropPath(double p);  ///< 0 <= p < 1
+  Variable forward(const Variable& x, Context& context) override;
+  Shape output_shape(const Shape& input) const override { return input; }
+  std::string describe() const override;
+
+ private:
+  double p_;
+};
+
 }  // namespace limbeck

@@ -59,7 +59,7 @@ void initialize(Module& module, Init init, std::uint64_t seed) {
     const RngStream stream = {seed, 0, index++, RngPurpose::init};
     Tensor& t = p.value.value();
     if (p.init == InitKind::normal) {
-      fill_normal(t, 1, stream);
+      fill_normal(t, p.stddev, stream);
       if (p.zero_row >= 0) t.rows(p.zero_row, p.zero_row + 1).fill(0);
     } else if (p.init != InitKind::drawn) {
       t.fill(p.init == InitKind::ones ? 1 : 0);

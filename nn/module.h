@@ -34,8 +34,8 @@ struct Context {
 enum class Layout { plain, conv_ohwi, linear_hwc };
 
 /// What initialize() gives a parameter. drawn: by the recipe asked for, of the fans of a weight
-/// (two extents or more) or as a bias (one). ones, zeros and normal (of mean 0, deviation 1): in
-/// any case.
+/// (two extents or more) or as a bias (one). ones, zeros and normal (of mean 0, deviation stddev):
+/// in any case.
 enum class InitKind { drawn, ones, zeros, normal };
 
 struct NamedParameter {
@@ -47,6 +47,7 @@ struct NamedParameter {
   InitKind init = InitKind::drawn;
   /// Above 0: Init::torch_default counts so many inputs, whatever the shape.
   std::int64_t fan_in = 0;
+  double stddev = 1;           ///< normal: its deviation
   std::int64_t zero_row = -1;  ///< normal: a row that is 0 instead, a table's padding
 };
 

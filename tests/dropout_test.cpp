@@ -67,6 +67,36 @@ TEST_P(DropoutTest, InPlaceAndInBlocksEqualTheWhole) {
   EXPECT_TRUE(same_bytes(block, whole.rows(17, 30)));
 }
 
+TEST_P(DropoutTest, GroupsLiveAndDieTogether) {
+  for (const std::int64_t size : {2, 7, 40000}) {
+    const std::int64_t groups = size < 100 ? 50 : 3, first = 5;
+    const Tensor x = make(random_values(groups * size), {groups, size});
+    Tensor y = make_like({groups, size});
+    dropout(y, x, {.p = 0.25, .stream = kStream, .first_element = first * size, .together = size});
+    std::vector<double> expected = to_doubles(x);
+    for (std::int64_t i = 0; i < groups * size; ++i) {
+      const std::uint32_t word = philox_word(kStream, static_cast<std::uint64_t>(first + i / size));
+      double& e = expected[static_cast<std::size_t>(i)];
+      e = word >= 0.25 * 0x1p32 ? e / 0.75 : 0;
+    }
+    expect_close(y, expected, tolerance());
+  }
+}
+
+TEST(Dropout, Groups) {
+  Tensor x = Tensor::zeros({10});
+  expect_error([&] { dropout(x, x, {.p = 0.5, .together = 4}); },
+               "dropout: together is 4 for 10 elements from 0; expected a divisor >= 1 of both");
+  expect_error([&] { dropout(x, x, {.p = 0.5, .first_element = 1, .together = 5}); },
+               "dropout: together is 5 for 10 elements from 1");
+  const Tensor values = Tensor::from(random_values(70000), {7, 10000}).to(DType::f32);
+  expect_same_bits([&] {
+    Tensor y = Tensor::empty({7, 10000});
+    dropout(y, values, {.p = 0.3, .stream = kStream, .together = 10000});
+    return std::vector{y};
+  });
+}
+
 TEST(Dropout, Threshold) {
   EXPECT_EQ(dropout_threshold(0), 0u);
   EXPECT_EQ(dropout_threshold(0.5), 0x80000000u);
