@@ -234,7 +234,7 @@ struct ForwardTask {
 
 }  // namespace
 
-void attention_forward(Heads y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
+void attention_forward(Heads& y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                        const Tensor& lengths, const AttentionOptions& options) {
   const AttentionSizes s(q, k, lengths, options);
   const std::int64_t pieces = (s.T + kQueryPiece - 1) / kQueryPiece;

@@ -200,7 +200,7 @@ gpu::Launch launch_blocks(const char* name, std::int64_t heads, std::int64_t row
 
 }  // namespace
 
-void attention_forward(Heads y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
+void attention_forward(Heads& y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                        const Tensor& lengths, const AttentionOptions& options) {
   const AttentionSizes s(q, k, lengths, options);
   if (lse.numel() == 0) return;
@@ -218,7 +218,7 @@ void attention_forward(Heads y, Tensor& lse, const Heads& q, const Heads& k, con
   });
 }
 
-void attention_backward(Heads dq, Heads dk, Heads dv, const Heads& dy, const Heads& y,
+void attention_backward(Heads& dq, Heads& dk, Heads& dv, const Heads& dy, const Heads& y,
                         const Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                         const Tensor& lengths, const AttentionOptions& options) {
   const AttentionSizes s(q, k, lengths, options);

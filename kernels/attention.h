@@ -41,16 +41,16 @@ void attention_backward(Heads dq, Heads dk, Heads dv, const Heads& dy, const Hea
                         const Tensor& lengths = {}, const AttentionOptions& options = {});
 
 namespace cpu {
-void attention_forward(Heads y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
+void attention_forward(Heads& y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                        const Tensor& lengths, const AttentionOptions& options);
-void attention_backward(Heads dq, Heads dk, Heads dv, const Heads& dy, const Heads& y,
+void attention_backward(Heads& dq, Heads& dk, Heads& dv, const Heads& dy, const Heads& y,
                         const Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                         const Tensor& lengths, const AttentionOptions& options);
 }  // namespace cpu
 namespace cuda {
-void attention_forward(Heads y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
+void attention_forward(Heads& y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                        const Tensor& lengths, const AttentionOptions& options);
-void attention_backward(Heads dq, Heads dk, Heads dv, const Heads& dy, const Heads& y,
+void attention_backward(Heads& dq, Heads& dk, Heads& dv, const Heads& dy, const Heads& y,
                         const Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                         const Tensor& lengths, const AttentionOptions& options);
 }  // namespace cuda

@@ -34,18 +34,19 @@ struct BackwardTask {
     F *k, *v, *dk, *dv;
     F *query_rows, *dy_rows, *queries, *dy, *dq, *work;
     F *p, *ds;  // (kKeyBlock, lanes)
-    Memory(F* at, std::int64_t S, std::int64_t P, std::int64_t C) {
-      for (F** keys : {&k, &v, &dk, &dv}) {
-        *keys = at;
-        at += S * P;
-      }
-      for (F** block : {&query_rows, &dy_rows, &queries, &dy, &dq, &work}) {
-        *block = at;
-        at += C * P;
-      }
-      p = at;
-      ds = p + kKeyBlock * C;
-    }
+    Memory(F* at, std::int64_t S, std::int64_t P, std::int64_t C)
+        : k(at),
+          v(k + S * P),
+          dk(v + S * P),
+          dv(dk + S * P),
+          query_rows(dv + S * P),
+          dy_rows(query_rows + C * P),
+          queries(dy_rows + C * P),
+          dy(queries + C * P),
+          dq(dy + C * P),
+          work(dq + C * P),
+          p(work + C * P),
+          ds(p + kKeyBlock * C) {}
   };
 
   template <int kWidth>
@@ -123,7 +124,7 @@ struct BackwardTask {
 
 }  // namespace
 
-void attention_backward(Heads dq, Heads dk, Heads dv, const Heads& dy, const Heads& y,
+void attention_backward(Heads& dq, Heads& dk, Heads& dv, const Heads& dy, const Heads& y,
                         const Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                         const Tensor& lengths, const AttentionOptions& options) {
   const AttentionSizes s(q, k, lengths, options);
