@@ -32,7 +32,7 @@ void bench_attention(Bench& bench) {
     const double scores = static_cast<double>(c.N * c.H * c.T * c.T) * (c.causal ? 0.5 : 1);
     const double row_bytes = 4.0 * static_cast<double>(c.N * c.T * c.H * c.D);
     const std::string shape = detail::concat("N=", c.N, " T=", c.T, " H=", c.H, " D=", c.D,
-                                             c.causal ? " causal f32" : " f32");
+                                             " causal=", c.causal ? 1 : 0, " f32");
     const double products = 2 * scores * static_cast<double>(c.D);
     // Reads q, k, v and writes y; reads those and dy, y and writes three gradients.
     bench.time("attention/forward", shape,

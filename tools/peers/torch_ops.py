@@ -91,6 +91,26 @@ def softmax_backward(dy, y):
     return torch.ops.aten._softmax_backward_data(dy, y, 1, dy.dtype) / TAU
 
 
+def projections(s, draw, grad=False):
+    """Heads of queries, keys and values, side by side in one tensor, and whether causal."""
+    packed = draw.values(s["N"], s["T"], 3, s["H"], s["D"], grad=grad)
+    return *packed.permute(2, 0, 3, 1, 4), bool(s["causal"])
+
+
+def attention(q, k, v, causal):
+    return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+
+def attention_gradient(s, draw):
+    *inputs, causal = projections(s, draw, grad=True)
+    y = attention(*inputs, causal)
+    return y, inputs, draw.values(s["N"], s["H"], s["T"], s["D"])
+
+
+def attention_backward(y, inputs, dy):
+    return torch.autograd.grad(y, inputs, dy, retain_graph=True)[0]
+
+
 def heads(s, draw):
     return (draw.values(s["N"], s["Hs"], grad=True), draw.values(s["V"], s["Hs"], grad=True),
             draw.values(s["N"], s["Ht"]), draw.values(s["V"], s["Ht"]), draw.labels(s["N"], s["V"]))
@@ -159,6 +179,8 @@ OPS = {
     "log_softmax/backward": Op(log_softmax_and_gradient, log_softmax_backward),
     "softmax/forward": Op(input_of_softmax, lambda x: F.softmax(x / TAU, 1)),
     "softmax/backward": Op(softmax_and_gradient, softmax_backward),
+    "attention/forward": Op(projections, attention),
+    "attention/backward": Op(attention_gradient, attention_backward),
     "kd_head/forward_with_grad": Op(heads, kd_head, liger_kd_head),
     "dense_projection/none_forward": Op(projected, lambda x, matrix: x @ matrix.T),
     "dense_projection/none_backward": Op(code_gradient(1), torch.matmul),
