@@ -9,6 +9,7 @@
 #include <limbeck/core/pool.h>
 #include <limbeck/core/simd.h>
 #include <limbeck/kernels/depthwise.h>
+#include <limbeck/kernels/direct_conv2d.h>
 #include <limbeck/kernels/gemm.h>
 #include <limbeck/kernels/onednn.h>
 
@@ -277,6 +278,7 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
   }
   if (math_mode() == MathMode::fast && onednn::conv2d_forward(y, x, w, bias, options)) return;
   if (is_depthwise(w.shape(), options)) return depthwise_forward(y, x, w, bias, options);
+  if (suits_direct(w.shape(), options)) return direct_forward(y, x, w, bias, options);
   if (x.dtype() == DType::f64)
     forward<double>(y, x, w, bias, options);
   else
@@ -292,6 +294,8 @@ void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,
   }
   if (math_mode() == MathMode::fast && onednn::conv2d_backward_data(dx, dy, w, options)) return;
   if (is_depthwise(w.shape(), options)) return depthwise_backward_data(dx, dy, w, options);
+  if (suits_direct_backward_data(w.shape(), options))
+    return direct_backward_data(dx, dy, w, options);
   if (dx.dtype() == DType::f64)
     backward_data<double>(dx, dy, w, options);
   else
@@ -308,6 +312,7 @@ void conv2d_backward_weight(Tensor& dw, const Tensor& x, const Tensor& dy, Out o
   if (math_mode() == MathMode::fast && onednn::conv2d_backward_weight(dw, x, dy, out, options))
     return;
   if (is_depthwise(dw.shape(), options)) return depthwise_backward_weight(dw, x, dy, out, options);
+  if (suits_direct(dw.shape(), options)) return direct_backward_weight(dw, x, dy, out, options);
   if (dw.dtype() == DType::f64)
     backward_weight<double>(dw, x, dy, out, options);
   else

@@ -14,7 +14,8 @@ struct Case {
 // 1x1 and 3x3 and 5x5 windows, odd sizes, strides that leave a rest, windows wider than the image,
 // padding beyond the kernel, more rows than one block (6144 at few columns, 48 at many), an empty
 // batch, more columns than one k block of the product, windows with gaps, and groups: of several
-// channels, with several outputs, and depthwise with more and fewer channels than lanes.
+// channels, with several outputs, and depthwise with more and fewer channels than lanes; weights
+// too many and images too large for one task of the direct loops.
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
       {{1, 1, 1, 1}, {1, 1, 1, 1}, {}},
@@ -35,6 +36,9 @@ const std::vector<Case>& cases() {
       {{1, 8, 9, 16}, {16, 3, 4, 1}, {.stride = 2, .padding = 1, .groups = 16}},
       {{1, 9, 12, 5}, {5, 2, 5, 1}, {.stride = 1, .padding = 3, .dilation = 2, .groups = 5}},
       {{2, 3, 2, 2}, {2, 3, 5, 1}, {.stride = 3, .padding = 4, .groups = 2}},
+      {{1, 4, 3, 120}, {64, 3, 3, 120}, {.stride = 1, .padding = 1}},
+      {{1, 40, 37, 2}, {3, 3, 3, 2}, {.stride = 1, .padding = 1}},
+      {{1, 70, 66, 1}, {2, 3, 3, 1}, {.stride = 2, .padding = 1}},
   };
   return all;
 }
