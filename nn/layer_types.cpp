@@ -9,6 +9,7 @@
 #include <limbeck/nn/flatten.h>
 #include <limbeck/nn/linear.h>
 #include <limbeck/nn/pool2d.h>
+#include <limbeck/nn/self_attention.h>
 
 namespace limbeck {
 namespace {
@@ -53,6 +54,21 @@ Made make_dropout(const LayerOptions& o, const LayerInput&) {
   return std::make_unique<Dropout>(o.number("p", 0));
 }
 
+Made make_self_attention(const LayerOptions& o, const LayerInput& in) {
+  const bool bias = o.flag("bias", true);
+  return std::make_unique<SelfAttention>(
+      SelfAttentionOptions{.width = channels(in),
+                           .heads = o.integer("heads", 0),
+                           .kv_heads = o.integer("kv_heads", 0),
+                           .head_width = o.integer("head_width", 0),
+                           .qkv_bias = o.flag("qkv_bias", bias),
+                           .out_bias = o.flag("out_bias", bias),
+                           .causal = o.flag("causal", false),
+                           .scale = o.number("scale", 0),
+                           .rotary_theta = o.number("rotary_theta", 0)},
+      in.dtype, in.device);
+}
+
 Made make_flatten(const LayerOptions&, const LayerInput&) { return std::make_unique<Flatten>(); }
 
 template <Activation act>
@@ -80,6 +96,17 @@ std::vector<LayerType> table() {
       {"gelu_tanh", {}, make_activation<Activation::gelu_tanh>},
       {"relu6", {}, make_activation<Activation::relu6>},
       {"hardswish", {}, make_activation<Activation::hardswish>},
+      {"self_attention",
+       {{"heads", KeyKind::positive, kRequired},
+        {"kv_heads", KeyKind::positive},
+        {"head_width", KeyKind::positive},
+        bias,
+        {"qkv_bias", KeyKind::flag},
+        {"out_bias", KeyKind::flag},
+        {"causal", KeyKind::flag},
+        {"scale", KeyKind::number},
+        {"rotary_theta", KeyKind::number}},
+       make_self_attention},
       {"dropout", {p}, make_dropout},
       {"max_pool2d", {kernel, stride, padding}, make_pool2d<MaxPool2d>},
       {"avg_pool2d", {kernel, stride, padding}, make_pool2d<AvgPool2d>},

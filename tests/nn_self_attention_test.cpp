@@ -3,6 +3,7 @@
 #include <limbeck/nn/self_attention.h>
 
 #include <limbeck/autograd/attention.h>
+#include <limbeck/nn/layer_types.h>
 #include <limbeck/nn/name_map.h>
 #include <limbeck/tests/fixture.h>
 
@@ -104,6 +105,21 @@ TEST(SelfAttention, DescribesItself) {
   for (const NamedParameter& p : layer.parameters()) names += p.name + p.value.shape().str() + " ";
   EXPECT_EQ(names, "qkv.weight(16,8) qkv.bias(16) out.weight(8,8) out.bias(8) ");
   EXPECT_EQ(layer.output_shape({2, 3, 8}), (Shape{2, 3, 8}));
+}
+
+TEST(SelfAttention, IsALayerOfDescriptions) {
+  const LayerOptions options = {{"heads", std::int64_t{4}},
+                                {"kv_heads", std::int64_t{2}},
+                                {"bias", false},
+                                {"out_bias", true},
+                                {"causal", true},
+                                {"rotary_theta", 10.0}};
+  const auto layer =
+      find_layer_type("self_attention")->make(options, {.shape = {1, 5, 8}, .image = {}});
+  EXPECT_EQ(layer->describe(), "SelfAttention(8, 4 heads, 2 of keys, causal, rotary)");
+  std::string names;
+  for (const NamedParameter& p : layer->parameters()) names += p.name + " ";
+  EXPECT_EQ(names, "qkv.weight out.weight out.bias ");
 }
 
 TEST(SelfAttention, Rejections) {
