@@ -4,9 +4,12 @@
 #include <algorithm>
 
 #include <limbeck/nn/activation.h>
+#include <limbeck/nn/adaptive_avg_pool2d.h>
 #include <limbeck/nn/conv2d.h>
+#include <limbeck/nn/conv_transpose2d.h>
 #include <limbeck/nn/dropout.h>
 #include <limbeck/nn/flatten.h>
+#include <limbeck/nn/layer_norm.h>
 #include <limbeck/nn/linear.h>
 #include <limbeck/nn/pool2d.h>
 #include <limbeck/nn/self_attention.h>
@@ -50,6 +53,32 @@ Made make_pool2d(const LayerOptions& o, const LayerInput&) {
       Pool2dOptions{kernel, o.integer("stride", kernel), o.integer("padding", 0)});
 }
 
+Made make_conv_transpose2d(const LayerOptions& o, const LayerInput& in) {
+  LIMBECK_CHECK(in.shape.rank() == 4, "input has shape ", in.shape, "; expected (N,H,W,C)");
+  ConvTranspose2dOptions options;
+  options.conv.stride = o.integer("stride", 1);
+  options.conv.padding = o.integer("padding", 0);
+  options.output_padding = o.integer("output_padding", 0);
+  options.conv.groups = o.integer("groups", 1);
+  return std::make_unique<ConvTranspose2d>(channels(in), o.integer("out", 0),
+                                           o.integer("kernel", 0), options, o.flag("bias", true),
+                                           in.dtype, in.device);
+}
+
+Made make_adaptive_avg_pool2d(const LayerOptions& o, const LayerInput&) {
+  const std::int64_t size = o.integer("size", 1);
+  return std::make_unique<AdaptiveAvgPool2d>(size, size);
+}
+
+Made make_layer_norm(const LayerOptions& o, const LayerInput& in) {
+  return std::make_unique<LayerNorm>(channels(in), o.number("eps", 1e-5), o.flag("bias", true),
+                                     in.dtype, in.device);
+}
+
+Made make_rms_norm(const LayerOptions& o, const LayerInput& in) {
+  return std::make_unique<RMSNorm>(channels(in), o.number("eps", 1e-6), in.dtype, in.device);
+}
+
 Made make_dropout(const LayerOptions& o, const LayerInput&) {
   return std::make_unique<Dropout>(o.number("p", 0));
 }
@@ -84,6 +113,7 @@ std::vector<LayerType> table() {
   const LayerKey padding = {"padding", KeyKind::natural};
   const LayerKey dilation = {"dilation", KeyKind::positive};
   const LayerKey groups = {"groups", KeyKind::positive};
+  const LayerKey eps = {"eps", KeyKind::number};
   const LayerKey p = {"p", KeyKind::number, kRequired};
   return {
       {"linear", {out, bias}, make_linear},
@@ -110,7 +140,13 @@ std::vector<LayerType> table() {
       {"dropout", {p}, make_dropout},
       {"max_pool2d", {kernel, stride, padding}, make_pool2d<MaxPool2d>},
       {"avg_pool2d", {kernel, stride, padding}, make_pool2d<AvgPool2d>},
+      {"adaptive_avg_pool2d", {{"size", KeyKind::positive}}, make_adaptive_avg_pool2d},
       {"flatten", {}, make_flatten},
+      {"conv_transpose2d",
+       {out, kernel, stride, padding, {"output_padding", KeyKind::natural}, groups, bias},
+       make_conv_transpose2d},
+      {"layer_norm", {eps, bias}, make_layer_norm},
+      {"rms_norm", {eps}, make_rms_norm},
       {"tied_linear", {{"to", KeyKind::text, kRequired}}, make_tied_linear},
       {"add", {}, nullptr, Join::add},
       {"mul", {}, nullptr, Join::mul},

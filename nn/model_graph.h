@@ -22,6 +22,8 @@ class ModelGraph : public Module {
  public:
   /// Stands for the model's input in `from`.
   static constexpr const char* kInput = "input";
+  /// Stands for it where nodes are numbered.
+  static constexpr std::size_t kModelInput = static_cast<std::size_t>(-1);
 
   /// Appends a layer that reads `from`, by default the node before (the model's input for the first
   /// one). An empty name stands for the node's index; names are unique and may have dots, as in
@@ -34,6 +36,8 @@ class ModelGraph : public Module {
   const std::string& name(std::size_t i) const { return nodes_.at(i).name; }
   /// The layer of node i; null for a join.
   Module* layer(std::size_t i) { return nodes_.at(i).layer.get(); }
+  /// What node i reads: earlier nodes, or kModelInput.
+  const std::vector<std::size_t>& inputs(std::size_t i) const { return nodes_.at(i).from; }
   /// "Linear(784, 10)", or "add" for a join.
   std::string describe(std::size_t i) const;
   /// Nodes whose whole name matches the regular expression (ECMAScript), in order. Throws
@@ -56,7 +60,6 @@ class ModelGraph : public Module {
   std::string describe() const override;
 
  private:
-  static constexpr std::size_t kModelInput = static_cast<std::size_t>(-1);
   struct Node {
     std::string name;
     std::vector<std::size_t> from;  ///< nodes, or kModelInput

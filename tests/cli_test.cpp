@@ -228,6 +228,20 @@ TEST_F(Cli, EvalCompareAndInfo) {
   EXPECT_NE(limbeck({"info"}).out.find("cpu: "), std::string::npos);
 }
 
+TEST_F(Cli, InfoShowsTheLayersOfModelAndRunFiles) {
+  write_text(file("model.json"), R"({"input": [3], "layers": [{"type": "linear", "out": 2}]})");
+  const Outcome model = limbeck({"info", file("model.json")});
+  EXPECT_EQ(model.code, 0) << model.err;
+  EXPECT_NE(model.out.find("Linear(3, 2)"), std::string::npos) << model.out;
+  const Outcome run = limbeck({"info", file("run.json")});
+  EXPECT_EQ(run.code, 0) << run.err;
+  for (const char* part : {"teacher\n", "hard\n", "soft\n", "Linear(784, 32)", "Linear(784, 10)"})
+    EXPECT_NE(run.out.find(part), std::string::npos) << part << " in\n" << run.out;
+  write_text(file("model.json"), R"({"layers": [{"type": "linear", "out": 2}]})");
+  expect_refusal(limbeck({"info", file("model.json")}), "model.json: input: is missing");
+  expect_refusal(limbeck({"info", file("none.json")}), "none.json: cannot be read");
+}
+
 TEST_F(Cli, ATeacherIsLoadedFromItsFile) {
   ASSERT_EQ(distill("a").code, 0);
   json config = json::parse(kRunFile);

@@ -90,8 +90,9 @@ void add_inspections(CLI::App& app, Request& request, const Console& console) {
   compare.add_option("--teacher-names", inspect.teacher_names, "name map of the teacher");
   compare.callback(
       [&] { request.action = [&] { return compare_command(inspect, console.out), true; }; });
-  CLI::App& info = *app.add_subcommand("info", "show a weights file, a run folder or this machine");
-  info.add_option("path", request.path, "safetensors file or run folder");
+  CLI::App& info = *app.add_subcommand("info", "show a model, weights, a run or this machine");
+  info.add_option("path", request.path,
+                  "model or run file (.json), safetensors file or run folder");
   info.callback(
       [&] { request.action = [&] { return info_command(request.path, console.out), true; }; });
 }

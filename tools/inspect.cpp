@@ -10,6 +10,7 @@
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/model_json.h>
+#include <limbeck/tools/model_table.h>
 #include <limbeck/tools/name_map_json.h>
 #include <limbeck/tools/preprocess_json.h>
 #include <limbeck/tools/report.h>
@@ -123,6 +124,30 @@ void show_run(const std::filesystem::path& folder, std::ostream& out) {
   out << format_report(read_experiment(run["config"]), results);
 }
 
+/// One sample of a run file's data; empty when only the data could tell.
+Shape sample_of(const DataConfig& data) {
+  if (data.text) return {data.text->context};
+  if (data.folder.format == "idx") return {28, 28, 1};
+  return data.folder.format == "npy" ? Shape{} : Shape{32, 32, 3};
+}
+
+void show_json(const std::string& path, std::ostream& out) try {
+  const json file = read_json_file(path);
+  if (file.is_object() && file.contains("layers")) {
+    out << model_table(read_model_with_input(file, ""));
+    return;
+  }
+  const Experiment experiment = read_experiment(file);
+  const auto show = [&](const std::string& name, ModelSpec model) {
+    if (model.input.rank() == 0) model.input = sample_of(experiment.data);
+    out << name << "\n" << model_table(model);
+  };
+  if (experiment.teacher) show("teacher", experiment.teacher->model);
+  for (const Arm& arm : experiment.arms) show(arm.name, arm.model);
+} catch (const std::invalid_argument& e) {
+  throw std::invalid_argument(path + ": " + e.what());
+}
+
 void show_machine(std::ostream& out) {
   out << "limbeck " << version() << ", commit " << commit() << "\n";
   for (int i = 0; i < cuda_device_count(); ++i)
@@ -167,6 +192,8 @@ void info_command(const std::string& path, std::ostream& out) {
     show_machine(out);
   else if (std::filesystem::is_directory(path))
     show_run(path, out);
+  else if (path.ends_with(".json"))
+    show_json(path, out);
   else
     show_weights(path, out);
 }

@@ -27,8 +27,8 @@ struct InspectArguments {
 void eval_command(const InspectArguments& arguments, std::ostream& out);
 /// The same of two models, and how alike they are.
 void compare_command(const InspectArguments& arguments, std::ostream& out);
-/// Of a weights file its tensors, of a run folder its table, of nothing ("") this program and
-/// machine.
+/// Of a weights file its tensors, of a run folder its table, of a model file or a run file (.json)
+/// its layers, of nothing ("") this program and machine.
 void info_command(const std::string& path, std::ostream& out);
 
 }  // namespace limbeck
