@@ -5,14 +5,22 @@
 
 #include <limbeck/nn/activation.h>
 #include <limbeck/nn/adaptive_avg_pool2d.h>
+#include <limbeck/nn/batch_norm.h>
 #include <limbeck/nn/conv2d.h>
 #include <limbeck/nn/conv_transpose2d.h>
 #include <limbeck/nn/dropout.h>
+#include <limbeck/nn/embedding.h>
 #include <limbeck/nn/flatten.h>
+#include <limbeck/nn/group_norm.h>
 #include <limbeck/nn/layer_norm.h>
 #include <limbeck/nn/linear.h>
 #include <limbeck/nn/pool2d.h>
+#include <limbeck/nn/recurrent.h>
 #include <limbeck/nn/self_attention.h>
+#include <limbeck/nn/softmax.h>
+#include <limbeck/nn/token_layers.h>
+#include <limbeck/nn/tokens.h>
+#include <limbeck/nn/upsample.h>
 
 namespace limbeck {
 namespace {
@@ -79,26 +87,82 @@ Made make_rms_norm(const LayerOptions& o, const LayerInput& in) {
   return std::make_unique<RMSNorm>(channels(in), o.number("eps", 1e-6), in.dtype, in.device);
 }
 
-Made make_dropout(const LayerOptions& o, const LayerInput&) {
-  return std::make_unique<Dropout>(o.number("p", 0));
+Made make_batch_norm(const LayerOptions& o, const LayerInput& in) {
+  BatchNormOptions options;
+  options.eps = o.number("eps", options.eps);
+  options.momentum = o.number("momentum", options.momentum);
+  return std::make_unique<BatchNorm>(channels(in), options, in.dtype, in.device);
+}
+
+Made make_group_norm(const LayerOptions& o, const LayerInput& in) {
+  return std::make_unique<GroupNorm>(o.integer("groups", 1), channels(in), o.number("eps", 1e-5),
+                                     true, in.dtype, in.device);
+}
+
+Made make_upsample(const LayerOptions& o, const LayerInput&) {
+  const std::string mode = o.text("mode", "nearest");
+  LIMBECK_CHECK(mode == "nearest" || mode == "bilinear", "mode is '", mode,
+                "'; expected nearest or bilinear");
+  const ScaleRatio scale = {o.integer("scale", 2), 1};
+  return std::make_unique<Upsample>(UpsampleOptions{
+      mode == "nearest" ? UpsampleMode::nearest : UpsampleMode::bilinear, scale, scale});
+}
+
+template <class Cell>
+Made make_recurrent(const LayerOptions& o, const LayerInput& in) {
+  RecurrentLayerOptions options;
+  options.layers = o.integer("layers", 1);
+  options.bias = o.flag("bias", true);
+  options.bidirectional = o.flag("bidirectional", false);
+  options.dropout = o.number("dropout", 0);
+  if constexpr (std::is_same_v<Cell, RNN>)
+    return std::make_unique<RNN>(channels(in), o.integer("hidden", 0), options,
+                                 o.flag("relu", false), in.dtype, in.device);
+  else
+    return std::make_unique<Cell>(channels(in), o.integer("hidden", 0), options, in.dtype,
+                                  in.device);
+}
+
+Made make_embedding(const LayerOptions& o, const LayerInput& in) {
+  return std::make_unique<Embedding>(o.integer("num", 0), o.integer("dim", 0),
+                                     o.integer("padding_idx", -1), in.dtype, in.device);
+}
+
+Made make_position_embedding(const LayerOptions& o, const LayerInput& in) {
+  return std::make_unique<PositionEmbedding>(o.integer("num", 0), channels(in), in.dtype,
+                                             in.device);
+}
+
+Made make_type_embedding(const LayerOptions& o, const LayerInput& in) {
+  return std::make_unique<TypeEmbedding>(o.integer("num", 0), channels(in), in.dtype, in.device);
+}
+
+Made make_class_token(const LayerOptions&, const LayerInput& in) {
+  return std::make_unique<ClassToken>(channels(in), in.dtype, in.device);
 }
 
 Made make_self_attention(const LayerOptions& o, const LayerInput& in) {
-  const bool bias = o.flag("bias", true);
-  return std::make_unique<SelfAttention>(
-      SelfAttentionOptions{.width = channels(in),
-                           .heads = o.integer("heads", 0),
-                           .kv_heads = o.integer("kv_heads", 0),
-                           .head_width = o.integer("head_width", 0),
-                           .qkv_bias = o.flag("qkv_bias", bias),
-                           .out_bias = o.flag("out_bias", bias),
-                           .causal = o.flag("causal", false),
-                           .scale = o.number("scale", 0),
-                           .rotary_theta = o.number("rotary_theta", 0)},
-      in.dtype, in.device);
+  SelfAttentionOptions options;
+  options.width = channels(in);
+  options.heads = o.integer("heads", 0);
+  options.kv_heads = o.integer("kv_heads", 0);
+  options.head_width = o.integer("head_width", 0);
+  options.qkv_bias = o.flag("qkv_bias", true);
+  options.out_bias = o.flag("out_bias", true);
+  options.causal = o.flag("causal", false);
+  options.scale = o.number("scale", 0);
+  options.rotary_theta = o.number("rotary_theta", 0);
+  return std::make_unique<SelfAttention>(options, in.dtype, in.device);
 }
 
-Made make_flatten(const LayerOptions&, const LayerInput&) { return std::make_unique<Flatten>(); }
+template <class Layer>
+Made make_plain(const LayerOptions&, const LayerInput&) {
+  return std::make_unique<Layer>();
+}
+
+Made make_dropout(const LayerOptions& o, const LayerInput&) {
+  return std::make_unique<Dropout>(o.number("p", 0));
+}
 
 template <Activation act>
 Made make_activation(const LayerOptions&, const LayerInput&) {
@@ -115,6 +179,16 @@ std::vector<LayerType> table() {
   const LayerKey groups = {"groups", KeyKind::positive};
   const LayerKey eps = {"eps", KeyKind::number};
   const LayerKey p = {"p", KeyKind::number, kRequired};
+  const LayerKey num = {"num", KeyKind::positive, kRequired};
+  const std::vector<LayerKey> recurrent = {{"hidden", KeyKind::positive, kRequired},
+                                           {"layers", KeyKind::positive},
+                                           bias,
+                                           {"bidirectional", KeyKind::flag},
+                                           {"dropout", KeyKind::number}};
+  const auto with = [](std::vector<LayerKey> keys, const LayerKey& more) {
+    keys.push_back(more);
+    return keys;
+  };
   return {
       {"linear", {out, bias}, make_linear},
       {"conv2d", {out, kernel, stride, padding, dilation, groups, bias}, make_conv2d},
@@ -126,27 +200,41 @@ std::vector<LayerType> table() {
       {"gelu_tanh", {}, make_activation<Activation::gelu_tanh>},
       {"relu6", {}, make_activation<Activation::relu6>},
       {"hardswish", {}, make_activation<Activation::hardswish>},
+      {"dropout", {p}, make_dropout},
+      {"max_pool2d", {kernel, stride, padding}, make_pool2d<MaxPool2d>},
+      {"avg_pool2d", {kernel, stride, padding}, make_pool2d<AvgPool2d>},
+      {"adaptive_avg_pool2d", {{"size", KeyKind::positive}}, make_adaptive_avg_pool2d},
+      {"flatten", {}, make_plain<Flatten>},
+      {"softmax", {}, make_plain<Softmax>},
+      {"log_softmax", {}, make_plain<LogSoftmax>},
+      {"conv_transpose2d",
+       {out, kernel, stride, padding, {"output_padding", KeyKind::natural}, groups, bias},
+       make_conv_transpose2d},
+      {"layer_norm", {eps, bias}, make_layer_norm},
+      {"rms_norm", {eps}, make_rms_norm},
+      {"batch_norm", {eps, {"momentum", KeyKind::number}}, make_batch_norm},
+      {"group_norm", {{"groups", KeyKind::positive, kRequired}, eps}, make_group_norm},
+      {"upsample", {{"scale", KeyKind::positive}, {"mode", KeyKind::text}}, make_upsample},
+      {"rnn", with(recurrent, {"relu", KeyKind::flag}), make_recurrent<RNN>},
+      {"lstm", recurrent, make_recurrent<LSTM>},
+      {"gru", recurrent, make_recurrent<GRU>},
+      {"embedding",
+       {num, {"dim", KeyKind::positive, kRequired}, {"padding_idx", KeyKind::natural}},
+       make_embedding},
+      {"position_embedding", {num}, make_position_embedding},
+      {"type_embedding", {num}, make_type_embedding},
+      {"class_token", {}, make_class_token},
+      {"image_tokens", {}, make_plain<ImageTokens>},
       {"self_attention",
        {{"heads", KeyKind::positive, kRequired},
         {"kv_heads", KeyKind::positive},
         {"head_width", KeyKind::positive},
-        bias,
         {"qkv_bias", KeyKind::flag},
         {"out_bias", KeyKind::flag},
         {"causal", KeyKind::flag},
         {"scale", KeyKind::number},
         {"rotary_theta", KeyKind::number}},
        make_self_attention},
-      {"dropout", {p}, make_dropout},
-      {"max_pool2d", {kernel, stride, padding}, make_pool2d<MaxPool2d>},
-      {"avg_pool2d", {kernel, stride, padding}, make_pool2d<AvgPool2d>},
-      {"adaptive_avg_pool2d", {{"size", KeyKind::positive}}, make_adaptive_avg_pool2d},
-      {"flatten", {}, make_flatten},
-      {"conv_transpose2d",
-       {out, kernel, stride, padding, {"output_padding", KeyKind::natural}, groups, bias},
-       make_conv_transpose2d},
-      {"layer_norm", {eps, bias}, make_layer_norm},
-      {"rms_norm", {eps}, make_rms_norm},
       {"tied_linear", {{"to", KeyKind::text, kRequired}}, make_tied_linear},
       {"add", {}, nullptr, Join::add},
       {"mul", {}, nullptr, Join::mul},

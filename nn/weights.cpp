@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <optional>
 
 #include <limbeck/core/cast.h>
@@ -38,6 +39,14 @@ Blocks blocks_of(const NamedParameter& p) {
 Shape file_shape(const NamedParameter& p) {
   const Shape& s = p.value.shape();
   return p.layout == Layout::conv_ohwi ? Shape{s[0], s[3], s[1], s[2]} : s;
+}
+
+/// The extents that are not 1: ViT's class token is (1,1,D) in files and (D) here.
+std::vector<std::int64_t> wide_extents(const Shape& shape) {
+  std::vector<std::int64_t> wide;
+  std::copy_if(shape.begin(), shape.end(), std::back_inserter(wide),
+               [](std::int64_t extent) { return extent != 1; });
+  return wide;
 }
 
 /// dst_ji = src_ij in each of `outer` matrices (rows, cols); CPU.
@@ -87,7 +96,7 @@ std::optional<double> first_too_large(const Tensor& t, DType dtype) {
 
 /// Why a stored tensor cannot fill a parameter; empty when it can.
 std::string misfit(const NamedParameter& p, const Tensor& stored) {
-  if (stored.shape() != file_shape(p))
+  if (wide_extents(stored.shape()) != wide_extents(file_shape(p)))
     return detail::concat("; '", p.name, "' has shape ", stored.shape(), " in the file, ",
                           file_shape(p), " in the model");
   const DType dtype = p.value.value().dtype();

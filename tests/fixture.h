@@ -30,6 +30,17 @@ class Fixture {
   bool has(const std::string& key) const { return tensors_.contains(key); }
   const Tensor& operator[](const std::string& key) const { return tensors_.at(key); }
 
+  /// The same with weights and their gradients under other names.
+  Fixture renamed(std::span<const NameRule> rules) const {
+    Fixture result = *this;
+    for (const std::string prefix : {"w.", "dw."}) {
+      std::erase_if(result.tensors_, [&](const auto& t) { return t.first.starts_with(prefix); });
+      for (const auto& [name, tensor] : rename_weights(weights(prefix), rules).tensors)
+        result.tensors_[prefix + name] = tensor;
+    }
+    return result;
+  }
+
   /// The tensors "<prefix><name>" as a weight file: "w." for the weights before the pass, "dw." for
   /// their gradients.
   SafetensorsFile weights(const std::string& prefix = "w.") const {
