@@ -19,6 +19,7 @@
 #include <limbeck/nn/self_attention.h>
 #include <limbeck/nn/softmax.h>
 #include <limbeck/nn/token_layers.h>
+#include <limbeck/nn/token_pool.h>
 #include <limbeck/nn/tokens.h>
 #include <limbeck/nn/upsample.h>
 
@@ -141,6 +142,13 @@ Made make_class_token(const LayerOptions&, const LayerInput& in) {
   return std::make_unique<ClassToken>(channels(in), in.dtype, in.device);
 }
 
+Made make_select_token(const LayerOptions& o, const LayerInput&) {
+  const std::string position = o.text("position", "last");
+  LIMBECK_CHECK(position == "first" || position == "last", "position is '", position,
+                "'; expected first or last");
+  return std::make_unique<SelectToken>(position == "first" ? TokenPool::first : TokenPool::last);
+}
+
 Made make_self_attention(const LayerOptions& o, const LayerInput& in) {
   SelfAttentionOptions options;
   options.width = channels(in);
@@ -224,6 +232,8 @@ std::vector<LayerType> table() {
       {"position_embedding", {num}, make_position_embedding},
       {"type_embedding", {num}, make_type_embedding},
       {"class_token", {}, make_class_token},
+      {"select_token", {{"position", KeyKind::text, kRequired}}, make_select_token},
+      {"mean_tokens", {}, make_plain<MeanTokens>},
       {"image_tokens", {}, make_plain<ImageTokens>},
       {"self_attention",
        {{"heads", KeyKind::positive, kRequired},
