@@ -255,7 +255,7 @@ void channel_norm_forward(Tensor& y, const Tensor& x, const Tensor& mean, const 
           for (std::int64_t i = first; i < first + rows * C; i += C) {
 #pragma omp simd
             for (std::int64_t c = 0; c < C; ++c)
-              out[i + c] = T(math::fma(static_cast<F>(in[i + c]) - center[c], scale[c], shift[c]));
+              out[i + c] = math::fma(static_cast<F>(in[i + c]) - center[c], scale[c], shift[c]);
           }
         });
   });
@@ -327,7 +327,7 @@ void channel_norm_backward(Tensor& dx, const Tensor& dy, const Tensor& x, const 
 #pragma omp simd
             for (std::int64_t c = 0; c < C; ++c) {
               const F down = math::fma(static_cast<F>(in[i + c]) - center[c], slope[c], shift[c]);
-              out[i + c] = T(math::fma(static_cast<F>(grad[i + c]), scale[c], -down));
+              out[i + c] = math::fma(static_cast<F>(grad[i + c]), scale[c], -down);
             }
           }
         });

@@ -112,7 +112,7 @@ void backward_row(T* dx, const T* dy, const T* x, const F* weight, std::int64_t 
 #pragma omp simd
   for (std::int64_t c = 0; c < C; ++c) {
     const F n = (static_cast<F>(x[c]) - mean) * rstd;
-    dx[c] = T(rstd * math::fma(-n, slope, static_cast<F>(dy[c]) * weight[c] - shift));
+    dx[c] = rstd * math::fma(-n, slope, static_cast<F>(dy[c]) * weight[c] - shift);
   }
 }
 
@@ -130,7 +130,7 @@ void weight_columns(T* dweight, const T* dy, const T* x, const F* mean, const F*
     for (std::int64_t c = 0; c < columns; ++c)
       chain[c] = math::fma(static_cast<F>(g[c]), (static_cast<F>(value[c]) - m) * r, chain[c]);
   }
-  for (std::int64_t c = 0; c < columns; ++c) dweight[c] = T(chain[c]);
+  for (std::int64_t c = 0; c < columns; ++c) dweight[c] = chain[c];
 }
 
 }  // namespace
@@ -155,7 +155,7 @@ void layer_norm_forward(Tensor& y, Tensor& mean, Tensor& rstd, const Tensor& x,
       rstds[n] = r;
 #pragma omp simd
       for (std::int64_t c = 0; c < C; ++c)
-        to[c] = T(math::fma((static_cast<F>(row[c]) - m) * r, w[c], b[c]));
+        to[c] = math::fma((static_cast<F>(row[c]) - m) * r, w[c], b[c]);
     });
   });
 }
