@@ -20,8 +20,13 @@ template <class Fn>
 LIMBECK_DEVICE float call(const Fn& fn, const float (&x)[2]) {
   return fn(x[0], x[1]);
 }
+template <class Fn>
+LIMBECK_DEVICE float call(const Fn& fn, const float (&x)[3]) {
+  return fn(x[0], x[1], x[2]);
+}
 
-/// y_i = fn(x_i) or fn(x0_i, x1_i), in f32; one thread per 16 bytes of y, which may be any input.
+/// y_i = fn(x_i), fn(x0_i, x1_i) or fn(x0_i, x1_i, x2_i), in f32; one thread per 16 bytes of y,
+/// which may be any input.
 template <class T, int kInputs, class Fn>
 LIMBECK_KERNEL map_kernel(T* y, Inputs<T, kInputs> x, std::int64_t n, bool aligned, Fn fn) {
   const std::int64_t thread = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
@@ -43,7 +48,7 @@ LIMBECK_KERNEL map_kernel(T* y, Inputs<T, kInputs> x, std::int64_t n, bool align
   }
 }
 
-/// Launches map_kernel over y; fn is a function object of one or two floats.
+/// Launches map_kernel over y; fn is a function object of one to three floats.
 template <class T, class Fn, class... Xs>
 void map(const char* name, Tensor& y, Fn fn, const Xs&... x) {
   const std::int64_t n = y.numel();
