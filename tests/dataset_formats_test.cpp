@@ -4,8 +4,10 @@
 
 #include <limbeck/tests/cifar_files.h>
 #include <limbeck/tests/device_test.h>
+#include <limbeck/tests/image_folder_files.h>
 #include <limbeck/tests/npy_files.h>
 #include <limbeck/tests/temporary_folder.h>
+#include <limbeck/tools/image_file.h>
 
 namespace limbeck::testing {
 namespace {
@@ -108,9 +110,32 @@ TEST_F(DatasetFormatsTest, NpyRejections) {
   refuses("test_images.npy: holds i32; expected u8 or floating-point images");
 }
 
+TEST_F(DatasetFormatsTest, Folder) {
+  if (!png_available()) GTEST_SKIP() << "this build has no libpng";
+  for (const char* name : {"train/a/1.png", "train/b/1.png", "train/b/2.png", "test/b/1.png"})
+    write_image(folder_, name, key_png(3));
+  expect_error<IoError>([&] { load("folder"); }, "test: has no folder for class \"a\"");
+  write_image(folder_, "test/a/1.png", key_png(7));
+  const TrainTest data = load("folder");
+  EXPECT_FALSE(data.train.images.defined());
+  EXPECT_EQ(data.train.labels.to_vector<std::int32_t>(), (Labels{0, 1, 1}));
+  EXPECT_EQ(data.train.classes, 2);
+  EXPECT_EQ(data.test.image_shape(), (Shape{4, 5, 3}));
+  EXPECT_EQ(data.train.name, "folder/train");
+  const auto source = data.test.source(Device::cpu(), {.scale = 1});
+  source->begin_epoch({1, 0}, 0);
+  EXPECT_EQ(source->fetch(1, 2, 0).x.to_vector<float>()[0], 7);
+  const TrainTest small = load_dataset(
+      folder_.file(""), {}, {.format = "folder", .images = {.size = {2, 3}, .channels = 1}});
+  EXPECT_EQ(small.train.image_shape(), (Shape{2, 3, 1}));
+  for (const char* name : {"test/a/1.png", "test/b/1.png"})
+    write_image(folder_, name, key_png(7, 4, 4));
+  expect_error<IoError>([&] { load("folder"); }, "test: has images of 4x4, train of 4x5");
+}
+
 TEST_F(DatasetFormatsTest, UnknownFormat) {
   expect_error([&] { load("cifar"); },
-               "load_dataset: format is \"cifar\"; expected idx, cifar10, cifar100 or npy");
+               "load_dataset: format is \"cifar\"; expected idx, cifar10, cifar100, npy or folder");
 }
 
 }  // namespace

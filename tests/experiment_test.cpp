@@ -130,6 +130,15 @@ TEST(Experiment, DataHasAFormatAndIsNormalized) {
                                                 {"mean", {0.5, 0.4, 0.3}},
                                                 {"std", {0.25, 0.2, 0.1}}}));
   EXPECT_EQ(read_experiment(small_experiment()).data.folder.format, "idx");
+  file["data"] = {{"source", "x"}, {"format", "folder"}, {"size", {48, 64}}, {"channels", 1}};
+  const FolderImages images = read_experiment(file).data.folder.images;
+  EXPECT_EQ(images.size, (ImageSize{48, 64}));
+  EXPECT_EQ(images.channels, 1);
+  refuses("data.size=[4,4]", "data.size: is of format folder alone, not of idx; expected none");
+  refuses(R"(data={"source":"x","format":"folder","size":[4]})",
+          "data.size: has 1 numbers; expected height and width");
+  refuses(R"(data={"source":"x","format":"folder","channels":2})",
+          "data.channels: is 2; expected 1 or 3");
   refuses("data.format=idx", "data.format: synthetic-digits is drawn, not read");
   refuses("data.mean=[0.5]", "data.mean: has 1 numbers, std 0; expected one each");
   refuses("data={\"source\":\"x\",\"mean\":[0],\"std\":[0]}", "data.std: names 0; expected");

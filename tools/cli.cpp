@@ -65,7 +65,11 @@ void add_reproduce(CLI::App& app, Request& request, const Console& console) {
 void add_inspect_options(CLI::App& command, InspectArguments& inspect) {
   command.add_option("--data", inspect.data, "synthetic-digits or a folder")->required();
   command.add_option("--format", inspect.folder.format,
-                     "files of the folder: idx (default), cifar10, cifar100 or npy");
+                     "files of the folder: idx (default), cifar10, cifar100, npy or folder");
+  FolderImages& images = inspect.folder.images;
+  command.add_option("--height", images.size.height, "of format folder: images are resized");
+  command.add_option("--width", images.size.width, "of format folder: images are resized");
+  command.add_option("--channels", images.channels, "of format folder: 3 (default) or 1");
   command.add_option("--test-samples", inspect.synthetic.test_samples,
                      "images of synthetic-digits");
   command.add_option("--data-seed", inspect.synthetic.seed, "seed of synthetic-digits");

@@ -7,6 +7,7 @@
 #include <limbeck/tools/data_file.h>
 #include <limbeck/tools/digest.h>
 #include <limbeck/tools/idx.h>
+#include <limbeck/tools/image_stream.h>
 #include <limbeck/tools/npy_dataset.h>
 #include <limbeck/tools/synthetic_digits.h>
 
@@ -70,21 +71,48 @@ TrainTest load_cifar(const std::string& folder, int classes) {
   return {load(train, "/train"), load({test}, "/test")};
 }
 
-using FolderLoader = TrainTest (*)(const std::string& folder);
+Dataset dataset_of(ImageFolder folder, const std::string& part) {
+  Dataset data;
+  const auto samples = static_cast<std::int64_t>(folder.labels.size());
+  data.labels = Tensor::from(folder.labels, {samples});
+  data.classes = static_cast<int>(folder.classes.size());
+  data.name = "folder/" + part;
+  data.digest = folder.digest;
+  data.files = std::make_shared<const ImageFolder>(std::move(folder));
+  return data;
+}
+
+/// Test images have the classes of the training images, and their size.
+TrainTest load_image_folder(const std::string& path, const FolderImages& images) {
+  const auto part = [&](const char* name) { return (std::filesystem::path(path) / name).string(); };
+  ImageFolder train = list_image_folder(part("train"), images);
+  ImageFolder test = list_image_folder(part("test"), images, train.classes);
+  const ImageSize a = train.images.size, b = test.images.size;
+  if (a != b)
+    data_error(part("test"), "has images of ", b.height, "x", b.width, ", train of ", a.height, "x",
+               a.width, "; expected one size, or a size to bring all to");
+  return {dataset_of(std::move(train), "train"), dataset_of(std::move(test), "test")};
+}
+
+using FolderLoader = TrainTest (*)(const std::string& folder, const FolderImages& images);
 
 FolderLoader loader_of(const std::string& format) {
   const std::pair<const char*, FolderLoader> formats[] = {
       {"idx",
-       [](const std::string& folder) {
+       [](const std::string& folder, const FolderImages&) {
          return TrainTest{load_mnist(folder, "train"), load_mnist(folder, "t10k")};
        }},
-      {"cifar10", [](const std::string& folder) { return load_cifar(folder, 10); }},
-      {"cifar100", [](const std::string& folder) { return load_cifar(folder, 100); }},
-      {"npy", load_npy_folder}};
+      {"cifar10",
+       [](const std::string& folder, const FolderImages&) { return load_cifar(folder, 10); }},
+      {"cifar100",
+       [](const std::string& folder, const FolderImages&) { return load_cifar(folder, 100); }},
+      {"npy",
+       [](const std::string& folder, const FolderImages&) { return load_npy_folder(folder); }},
+      {"folder", load_image_folder}};
   for (const auto& [name, loader] : formats)
     if (format == name) return loader;
   throw std::invalid_argument("load_dataset: format is \"" + format +
-                              "\"; expected idx, cifar10, cifar100 or npy");
+                              "\"; expected idx, cifar10, cifar100, npy or folder");
 }
 
 }  // namespace
@@ -96,13 +124,31 @@ Dataset make_dataset(std::string name, Tensor images, Tensor labels, int classes
   return {std::move(images), std::move(labels), classes, std::move(name), digest.hex()};
 }
 
+Shape Dataset::image_shape() const {
+  if (files) return {files->images.size.height, files->images.size.width, files->images.channels};
+  return {images.dim(1), images.dim(2), images.dim(3)};
+}
+
+Dataset Dataset::on(Device device) const {
+  Dataset moved = *this;
+  if (images.defined()) moved.images = images.to(device);
+  moved.labels = labels.to(device);
+  return moved;
+}
+
+std::unique_ptr<BatchSource> Dataset::source(Device device, const Preprocess& input,
+                                             const Augment& augment, std::uint64_t seed) const {
+  if (files) return std::make_unique<ImageStream>(files, device, input, augment, seed);
+  return std::make_unique<TensorSource>(images, labels, classes, input, augment, seed);
+}
+
 TrainTest load_dataset(const std::string& source, const SyntheticOptions& synthetic,
                        const FolderOptions& options) {
   const FolderLoader load = loader_of(options.format);
   if (source == "synthetic-digits") return draw_both(synthetic);
   if (!std::filesystem::is_directory(source))
     data_error(source, "not a folder, and not a built-in data set (synthetic-digits)");
-  return load(source);
+  return load(source, options.images);
 }
 
 }  // namespace limbeck

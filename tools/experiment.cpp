@@ -17,15 +17,29 @@ namespace {
 
 FolderOptions read_folder(const JsonObject& data, const std::string& source) {
   FolderOptions folder;
-  if (!data.has("format")) return folder;
-  LIMBECK_CHECK(source != "synthetic-digits", data.path("format"),
+  LIMBECK_CHECK(!data.has("format") || source != "synthetic-digits", data.path("format"),
                 ": synthetic-digits is drawn, not read; expected no format");
-  folder.format = data.text("format");
-  const auto formats = {"idx", "cifar10", "cifar100", "npy"};
-  LIMBECK_CHECK(
-      std::find(formats.begin(), formats.end(), folder.format) != formats.end(),
-      data.path("format"), ": unknown format \"", folder.format, "\"; did you mean \"",
-      nearest_word(folder.format, {"idx", "cifar10", "cifar100", "npy", "text", "tokens"}), "\"?");
+  folder.format = data.text("format", folder.format);
+  const auto formats = {"idx", "cifar10", "cifar100", "npy", "folder"};
+  LIMBECK_CHECK(std::find(formats.begin(), formats.end(), folder.format) != formats.end(),
+                data.path("format"), ": unknown format \"", folder.format, "\"; did you mean \"",
+                nearest_word(folder.format,
+                             {"idx", "cifar10", "cifar100", "npy", "folder", "text", "tokens"}),
+                "\"?");
+  for (const char* key : {"size", "channels"})
+    LIMBECK_CHECK(!data.has(key) || folder.format == "folder", data.path(key),
+                  ": is of format "
+                  "folder alone, not of ",
+                  folder.format, "; expected none");
+  if (data.has("size")) {
+    const std::vector<std::int64_t> size = data.integers("size", 1);
+    LIMBECK_CHECK(size.size() == 2, data.path("size"), ": has ", size.size(),
+                  " numbers; expected height and width");
+    folder.images.size = {size[0], size[1]};
+  }
+  folder.images.channels = static_cast<int>(data.integer("channels", 1, folder.images.channels));
+  LIMBECK_CHECK(folder.images.channels == 1 || folder.images.channels == 3, data.path("channels"),
+                ": is ", folder.images.channels, "; expected 1 or 3");
   return folder;
 }
 
@@ -59,7 +73,7 @@ DataConfig read_data(const json& value, const std::string& path) {
       if (value.value("format", json()) == format) return read_text_data(value, path, format);
   const JsonObject data(value, path,
                         {"source", "format", "train_samples", "test_samples", "seed", "scale",
-                         "shift", "mean", "std"});
+                         "shift", "mean", "std", "size", "channels"});
   DataConfig config;
   config.source = data.text("source");
   SyntheticOptions& drawn = config.synthetic;

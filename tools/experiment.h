@@ -68,7 +68,8 @@ struct Experiment {
 };
 
 /// Reads a run file. Keys, where [..] may be left out:
-///   name, data {source, [format, train_samples, test_samples, seed, scale, shift, mean, std]},
+///   name, data {source, [format, train_samples, test_samples, seed, scale, shift, mean, std,
+///   size, channels]},
 ///   or, for text, data {source, format, context, [tokenizer, vocabulary, token_bytes,
 ///   validation]}; seeds,
 ///   student {model, recipe}, [teacher {model, recipe or weights, [names, strict, dtype,

@@ -68,20 +68,19 @@ LoadedModel load_model(const ModelFiles& files, const Shape& image, Device devic
 /// The test images of the data, and the device they are looked at on.
 struct Bench {
   Device device;
-  Dataset test;
-  Tensor images;
+  Dataset test, moved;  ///< the latter on the device
   Shape image;
 
   explicit Bench(const InspectArguments& arguments)
       : device(use_machine(arguments.machine)),
         test(load_dataset(arguments.data, arguments.synthetic, arguments.folder).test),
-        images(test.images.to(device)),
-        image{images.dim(1), images.dim(2), images.dim(3)} {}
+        moved(test.on(device)),
+        image(test.image_shape()) {}
 
   Tensor logits(const ModelFiles& files, std::int64_t& parameters) const {
     const LoadedModel model = load_model(files, image, device);
     parameters = parameter_count(*model.module);
-    Tensor logits = predict(*model.module, images, model.input);
+    Tensor logits = predict(*model.module, *moved.source(device, model.input));
     LIMBECK_CHECK(logits.dim(1) == test.classes, files.weights, ": gives ", logits.dim(1),
                   " outputs; ", test.name, " has ", test.classes, " classes");
     return logits;

@@ -65,9 +65,8 @@ class Runner {
         progress_(progress),
         jobs_(experiment.seeds.size() * (experiment.arms.size() + experiment.teacher.has_value())) {
     if (data.text) return;
-    train_images_ = data.images.train.images.to(device);
-    train_labels_ = data.images.train.labels.to(device);
-    test_images_ = data.images.test.images.to(device);
+    train_ = data.images.train.on(device);
+    test_ = data.images.test.on(device);
   }
 
   void run_seed(std::uint64_t seed) {
@@ -92,6 +91,9 @@ class Runner {
   void measure_images(const Job& job, Module& model, Result& result);
   void measure_text(Module& model, Result& result) const;
   void look_at_teacher();
+  Tensor logits_of(Module& model, const Dataset& images) const {
+    return predict(model, *images.source(device_, experiment_.data.input));
+  }
   TrainerOptions options_of(const Recipe& recipe, std::uint64_t seed) const;
 
   const Experiment& experiment_;
@@ -99,7 +101,7 @@ class Runner {
   const RunFolder& folder_;
   Device device_;
   ProgressLine& progress_;
-  Tensor train_images_, train_labels_, test_images_;  ///< undefined where the data is text
+  Dataset train_, test_;  ///< on the device; empty where the data is text
   std::size_t jobs_;
   std::unique_ptr<Module> teacher_;
   Tensor teacher_train_logits_, teacher_test_logits_;  ///< the former when first needed
@@ -156,7 +158,7 @@ void Runner::round_teacher(const ModelSpec& model, DType dtype) {
 
 /// What students are compared with. Logits of text are too many to keep.
 void Runner::look_at_teacher() {
-  if (!data_.text) teacher_test_logits_ = predict(*teacher_, test_images_, experiment_.data.input);
+  if (!data_.text) teacher_test_logits_ = logits_of(*teacher_, test_);
 }
 
 void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
@@ -177,9 +179,7 @@ void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
 
 std::unique_ptr<BatchSource> Runner::train_source(const TrainerOptions& options) const {
   if (data_.text) return data_.text->train.source(device_);
-  return std::make_unique<TensorSource>(train_images_, train_labels_, data_.images.train.classes,
-                                        experiment_.data.input, options.recipe.augment,
-                                        options.seed);
+  return train_.source(device_, experiment_.data.input, options.recipe.augment, options.seed);
 }
 
 /// Without augmentation an image always gets the same soft targets: they are computed once per
@@ -187,8 +187,7 @@ std::unique_ptr<BatchSource> Runner::train_source(const TrainerOptions& options)
 Teacher Runner::teacher_for(const Arm& arm) {
   if (!arm.distill) return {};
   if (data_.text || arm.recipe.augment.any()) return {.model = teacher_.get()};
-  if (!teacher_train_logits_.defined())
-    teacher_train_logits_ = predict(*teacher_, train_images_, experiment_.data.input);
+  if (!teacher_train_logits_.defined()) teacher_train_logits_ = logits_of(*teacher_, train_);
   return {.logits = teacher_train_logits_};
 }
 
@@ -220,7 +219,7 @@ void Runner::train(const Job& job, Module& model, const Teacher& teacher,
 }
 
 void Runner::measure_images(const Job& job, Module& model, Result& result) {
-  const Tensor logits = predict(model, test_images_, experiment_.data.input);
+  const Tensor logits = logits_of(model, test_);
   const Tensor& labels = data_.images.test.labels;
   result.test = measure(logits, labels);
   if (&model == teacher_.get())

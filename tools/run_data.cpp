@@ -49,8 +49,7 @@ void check_recipe(const Recipe& recipe, const std::string& path, const RunData& 
 
 Shape RunData::input() const {
   if (text) return {text->train.context};
-  const Tensor& x = images.train.images;
-  return {x.dim(1), x.dim(2), x.dim(3)};
+  return images.train.image_shape();
 }
 
 Shape RunData::output() const {
