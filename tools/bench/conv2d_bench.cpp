@@ -15,7 +15,8 @@ void bench_conv2d(Bench& bench) {
     Shape x, w;
   };
   for (const Case& c :
-       {Case{{64, 28, 28, 1}, {32, 3, 3, 1}}, Case{{64, 14, 14, 32}, {64, 3, 3, 32}},
+       {Case{{64, 28, 28, 1}, {32, 3, 3, 1}}, Case{{128, 32, 32, 16}, {16, 3, 3, 16}},
+        Case{{128, 8, 8, 64}, {64, 3, 3, 64}}, Case{{64, 14, 14, 32}, {64, 3, 3, 32}},
         Case{{16, 28, 28, 128}, {128, 3, 3, 128}}}) {
     const Conv2dOptions options{.padding = 1};
     const Shape y = conv2d_output_shape(c.x, c.w, options);
