@@ -82,10 +82,11 @@ struct Forward {
 };
 
 // One step of one sequence; all pointers are at its rows.
+// ivdep, not simd: the latter keeps the little arrays in memory, and a cell's steps apart.
 template <class Cell, bool kSaves, class T, class F>
 [[gnu::always_inline]] inline void step_row(Index H, T* y, F* h, F* c, const T* p, const F* u,
                                             T* states, F* cells, T* gates) {
-#pragma omp simd
+#pragma GCC ivdep
   for (Index j = 0; j < H; ++j) {
     F x[Cell::kGates], v[Cell::kGates], saved[Cell::kSaved];
     for (int g = 0; g < Cell::kGates; ++g) x[g] = p[g * H + j];
@@ -160,7 +161,7 @@ struct Backward {
 template <class Cell, class T, class F>
 [[gnu::always_inline]] inline void back_row(Index H, T* dp, T* du, F* h, F* c, F* u, const T* dy,
                                             const T* states, const F* cells, const T* gates) {
-#pragma omp simd
+#pragma GCC ivdep
   for (Index j = 0; j < H; ++j) {
     F saved[Cell::kSaved], dx[Cell::kGates], dv[Cell::kGates];
     for (int s = 0; s < Cell::kSaved; ++s) saved[s] = gates[s * H + j];
