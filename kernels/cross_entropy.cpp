@@ -13,6 +13,9 @@ void check(const Tensor& row_loss, const Tensor& dlogits, const Tensor& logits,
            const Tensor& labels, const CrossEntropyOptions& options) {
   LIMBECK_CHECK(options.mean_over >= 0, "cross_entropy: mean_over is ", options.mean_over,
                 "; expected >= 0");
+  LIMBECK_CHECK(options.label_smoothing >= 0 && options.label_smoothing < 1,
+                "cross_entropy: label_smoothing is ", options.label_smoothing,
+                "; expected 0 <= label_smoothing < 1");
   LIMBECK_CHECK(logits.rank() == 2 && logits.dim(1) >= 1, "cross_entropy: logits has shape ",
                 logits.shape(), "; expected (N,V) with V >= 1");
   LIMBECK_CHECK(is_floating(logits.dtype()), "cross_entropy: logits is ", logits.dtype(),
@@ -44,19 +47,28 @@ void cross_entropy_forward_with_grad(Tensor& row_loss, Tensor& dlogits, const Te
 namespace cpu {
 namespace {
 
-// Loss and gradient of the rows of one tile; z and e are its two arrays.
+// Loss and gradient of the rows of one tile, by `smoothing` spread over all classes; z and e are
+// its two arrays.
 template <class F, class Tile, class T>
 void cross_entropy_tile(const Tile& tile, F* z, F* row_loss, T* dlogits, const T* logits,
-                        const std::int32_t* label, F scale) {
+                        const std::int32_t* label, F scale, F smoothing) {
   F* e = z + tile.size();
-  F max[kLanes], sum[kLanes];
+  F max[kLanes], sum[kLanes], total[kLanes];
   tile.load(z, logits);
   tile.max(max, z);
+  if (smoothing > 0) {
+    tile.load(e, logits, F(0));
+    tile.sum(total, e);
+  }
   tile.exp_and_sum(e, sum, z, max);
   for (std::int64_t row = 0; row < tile.count; ++row) {
     const bool ignored = label[row] == kIgnoreIndex;
     const F at_label = ignored ? F(0) : z[tile.index(row, label[row])];
-    row_loss[row] = ignored ? F(0) : math::log(sum[row]) + (max[row] - at_label);
+    F below_max = max[row] - at_label;
+    if (smoothing > 0)
+      below_max = (1 - smoothing) * below_max +
+                  smoothing * (max[row] - total[row] / static_cast<F>(tile.V));
+    row_loss[row] = ignored ? F(0) : math::log(sum[row]) + below_max;
   }
   if (dlogits == nullptr) return;
   for (int lane = 0; lane < kLanes; ++lane) sum[lane] = scale / sum[lane];
@@ -64,8 +76,10 @@ void cross_entropy_tile(const Tile& tile, F* z, F* row_loss, T* dlogits, const T
 #pragma omp simd
     for (int lane = 0; lane < kLanes; ++lane) e[i + lane] *= sum[lane];
   }
+  const F share = scale * smoothing / static_cast<F>(tile.V);
+  for (std::int64_t i = 0; smoothing > 0 && i < tile.size(); ++i) e[i] -= share;
   for (std::int64_t row = 0; row < tile.count; ++row)
-    if (label[row] != kIgnoreIndex) e[tile.index(row, label[row])] -= scale;
+    if (label[row] != kIgnoreIndex) e[tile.index(row, label[row])] -= scale * (1 - smoothing);
   tile.store(dlogits, e);
   for (std::int64_t row = 0; row < tile.count; ++row)
     for (std::int64_t v = 0; label[row] == kIgnoreIndex && v < tile.V; ++v)
@@ -79,12 +93,13 @@ void cross_entropy(Tensor& row_loss, Tensor& dlogits, const Tensor& logits, cons
   const std::int64_t N = logits.dim(0), V = logits.dim(1);
   const std::int32_t* label = labels.data<std::int32_t>();
   const F scale = static_cast<F>(mean_scale(options.mean_over, label, N));
+  const F smoothing = static_cast<F>(options.label_smoothing);
   F* loss = row_loss.data<F>();
   T* grad = dlogits.defined() ? dlogits.data<T>() : nullptr;
   const T* z = logits.data<T>();
   for_each_row_tile<F>(N, V, 2, [&](const auto& tile, std::int64_t n, F* buffer) {
     cross_entropy_tile(tile, buffer, loss + n, grad == nullptr ? nullptr : grad + n * V, z + n * V,
-                       label + n, scale);
+                       label + n, scale, smoothing);
   });
 }
 

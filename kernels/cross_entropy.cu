@@ -7,10 +7,23 @@
 namespace limbeck::cuda {
 namespace {
 
+/// The sum over a row of max - z.
+template <class Rows>
+LIMBECK_DEVICE float sum_below(const Rows& rows, float max) {
+  float sum[1] = {0};
+  rows.each([&](const auto& p) {
+    LIMBECK_UNROLL
+    for (int j = 0; j < p.size; ++j)
+      if (p.holds(j)) sum[0] += max - p.z[0][j];
+  });
+  rows.reduce(sum, gpu::Sum{});
+  return sum[0];
+}
+
 /// Reads N*V and writes N*V elements; rows longer than 1024 are read twice.
 template <class Rows, class Args>
 LIMBECK_KERNEL cross_entropy_kernel(float* row_loss, Args args, const std::int32_t* labels,
-                                    gpu::MeanScale mean) {
+                                    gpu::MeanScale mean, float smoothing) {
   const std::int64_t row = Rows::row();
   if (row >= args.rows) return;
   const Rows rows(args, row);
@@ -23,13 +36,18 @@ LIMBECK_KERNEL cross_entropy_kernel(float* row_loss, Args args, const std::int32
   const bool valid = 0 <= label && label < args.columns;
   const float at_label = valid ? rows.at(0, label) : __builtin_nanf("");
   const gpu::LogSumExp lse = gpu::log_sum_exp(rows);
-  if (rows.leader()) row_loss[row] = lse.log_sum + (lse.max - at_label);
+  float below_max = lse.max - at_label;
+  if (smoothing > 0)
+    below_max = (1 - smoothing) * below_max +
+                smoothing * (sum_below(rows, lse.max) / static_cast<float>(args.columns));
+  if (rows.leader()) row_loss[row] = lse.log_sum + below_max;
   if (args.out == nullptr) return;
   const float scale = static_cast<float>(mean.value());
-  const float over_sum = scale / lse.sum;
+  const float over_sum = scale / lse.sum, at_target = scale * (1 - smoothing);
+  const float share = scale * smoothing / static_cast<float>(args.columns);
   rows.write([&](const auto& p, int j) {
-    const float gradient = math::exp(p.z[0][j] - lse.max) * over_sum;
-    return p.column(j) == label ? gradient - scale : gradient;
+    const float gradient = math::exp(p.z[0][j] - lse.max) * over_sum - share;
+    return p.column(j) == label ? gradient - at_target : gradient;
   });
 }
 
@@ -49,7 +67,8 @@ void cross_entropy_forward_with_grad(Tensor& row_loss, Tensor& dlogits, const Te
                     static_cast<int>(logits.dim(1))};
     gpu::visit_rows<T, 1>(args.columns, [&]<class Rows>(TypeTag<Rows>) {
       gpu::launch(gpu::rows_launch<Rows>("cross_entropy", N), cross_entropy_kernel<Rows, Args>,
-                  row_loss.data<float>(), args, labels.data<std::int32_t>(), mean);
+                  row_loss.data<float>(), args, labels.data<std::int32_t>(), mean,
+                  static_cast<float>(options.label_smoothing));
     });
   });
 }

@@ -15,7 +15,7 @@ struct Result {
 
 // From the definition: -log of the normalised exponential, one row after the other.
 Result reference(const std::vector<double>& z, const std::vector<std::int32_t>& labels,
-                 std::int64_t V, double mean_over) {
+                 std::int64_t V, double mean_over, double smoothing = 0) {
   Result r;
   for (std::size_t n = 0; n < labels.size(); ++n) {
     const double* row = &z[n * V];
@@ -23,9 +23,13 @@ Result reference(const std::vector<double>& z, const std::vector<std::int32_t>& 
     double sum = 0;
     for (std::int64_t v = 0; v < V; ++v) sum += std::exp(row[v] - max);
     const bool ignored = labels[n] == kIgnoreIndex;
-    r.loss.push_back(ignored ? 0 : std::log(sum) + max - row[labels[n]]);
-    for (std::int64_t v = 0; v < V; ++v)
-      r.grad.push_back(ignored ? 0 : (std::exp(row[v] - max) / sum - (v == labels[n])) / mean_over);
+    double loss = 0;
+    for (std::int64_t v = 0; v < V; ++v) {
+      const double q = (1 - smoothing) * (v == labels[n]) + smoothing / V;
+      if (q > 0) loss += q * (std::log(sum) + max - row[v]);
+      r.grad.push_back(ignored ? 0 : (std::exp(row[v] - max) / sum - q) / mean_over);
+    }
+    r.loss.push_back(ignored ? 0 : loss);
   }
   return r;
 }
@@ -38,13 +42,13 @@ std::vector<std::int32_t> some_labels(std::int64_t N, std::int64_t V) {
 
 class CrossEntropyTest : public DeviceTest {
  protected:
-  Result run(const Tensor& logits, const std::vector<std::int32_t>& labels,
-             double mean_over = 0) const {
+  Result run(const Tensor& logits, const std::vector<std::int32_t>& labels, double mean_over = 0,
+             double smoothing = 0) const {
     const DType loss_dtype = dtype() == DType::f64 ? DType::f64 : DType::f32;
     Tensor loss = Tensor::full({logits.dim(0)}, 777, loss_dtype, device());
     Tensor grad = make_like(logits.shape());
-    cross_entropy_forward_with_grad(loss, grad, logits,
-                                    Tensor::from(labels, loss.shape(), device()), {mean_over});
+    cross_entropy_forward_with_grad(
+        loss, grad, logits, Tensor::from(labels, loss.shape(), device()), {mean_over, smoothing});
     return {to_doubles(loss), to_doubles(grad)};
   }
 };
@@ -103,6 +107,28 @@ TEST_P(CrossEntropyTest, IgnoredRowsAreZeroAndDoNotCount) {
       for (std::int64_t v = 0; v < V; ++v) EXPECT_EQ(r.grad[n * V + v], 0);
     }
     for (double g : run(z, std::vector<std::int32_t>(20, kIgnoreIndex)).grad) EXPECT_EQ(g, 0);
+  }
+}
+
+// softmax(0, ln 3) = (1/4, 3/4), half smoothed: q = (1/4, 3/4), so the gradient vanishes and the
+// loss is q's entropy.
+TEST_P(CrossEntropyTest, SmoothedHandNumbers) {
+  const Result r = run(make({0, std::log(3.0)}, {1, 2}), {1}, 0, 0.5);
+  expect_close(r.loss, {0.25 * std::log(4.0) + 0.75 * std::log(4.0 / 3)}, tolerance());
+  for (double g : r.grad) EXPECT_NEAR(g, 0, tolerance());
+}
+
+TEST_P(CrossEntropyTest, SmoothedMatchesDefinitionWithIgnoredRows) {
+  for (std::int64_t V : {1, 2, 31, 33, 128, 129, 1000, 5000}) {
+    const std::int64_t N = 19;
+    const Tensor z = make(random_values(N * V, 5, 1), {N, V});
+    auto labels = some_labels(N, V);
+    labels[3] = kIgnoreIndex;
+    const Result expected = reference(to_doubles(z), labels, V, N - 1, 0.1);
+    const Result r = run(z, labels, 0, 0.1);
+    expect_close(r.loss, expected.loss, tolerance(), z.shape().str() + " loss");
+    expect_close(r.grad, expected.grad, tolerance(), z.shape().str() + " gradient");
+    for (std::int64_t v = 0; v < V; ++v) EXPECT_EQ(r.grad[3 * V + v], 0);
   }
 }
 
@@ -179,7 +205,10 @@ TEST(CrossEntropy, SameBitsForThreadsAndInstructionSets) {
       const Tensor z = Tensor::from(random_values(N * V, 5, 1), {N, V}).to(DType::f32);
       Tensor loss = Tensor::empty({N}), grad = Tensor::empty({N, V});
       cross_entropy_forward_with_grad(loss, grad, z, Tensor::from(some_labels(N, V), {N}), {});
-      return std::vector{loss, grad};
+      Tensor smooth = Tensor::empty({N}), smooth_grad = Tensor::empty({N, V});
+      cross_entropy_forward_with_grad(smooth, smooth_grad, z, Tensor::from(some_labels(N, V), {N}),
+                                      {.label_smoothing = 0.1});
+      return std::vector{loss, grad, smooth, smooth_grad};
     });
 }
 
@@ -192,6 +221,11 @@ TEST(CrossEntropy, Rejections) {
     };
   };
   expect_error(call(z, labels, -1), "cross_entropy: mean_over is -1; expected >= 0");
+  expect_error(
+      [&] {
+        cross_entropy_forward_with_grad(loss, grad, z, labels, {0, 1});
+      },
+      "cross_entropy: label_smoothing is 1; expected 0 <= label_smoothing < 1");
   expect_error(call(Tensor::zeros({6}), labels), "cross_entropy: logits has shape (6)");
   expect_error(call(Tensor::zeros({2, 0}), labels), "expected (N,V) with V >= 1");
   expect_error(call(Tensor::zeros({2, 3}, DType::i32), labels), "cross_entropy: logits is i32");
