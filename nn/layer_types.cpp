@@ -248,6 +248,7 @@ std::vector<LayerType> table() {
       {"tied_linear", {{"to", KeyKind::text, kRequired}}, make_tied_linear},
       {"add", {}, nullptr, Join::add},
       {"mul", {}, nullptr, Join::mul},
+      {"concat", {}, nullptr, Join::concat},
   };
 }
 

@@ -6,15 +6,32 @@
 #include <regex>
 
 #include <limbeck/autograd/arithmetic.h>
+#include <limbeck/autograd/concat.h>
 #include <limbeck/nn/activation.h>
 #include <limbeck/nn/linear.h>
 
 namespace limbeck {
 namespace {
 
-const char* join_name(Join join) { return join == Join::add ? "add" : "mul"; }
+const char* join_name(Join join) {
+  return join == Join::add ? "add" : join == Join::mul ? "mul" : "concat";
+}
+
+Shape concat_shape(const std::vector<Shape>& shapes) {
+  std::vector<std::int64_t> dims(shapes[0].begin(), shapes[0].end());
+  for (std::size_t i = 1; i < shapes.size(); ++i) {
+    const Shape& shape = shapes[i];
+    LIMBECK_CHECK(shape.rank() == shapes[0].rank() && shape.rank() >= 1 &&
+                      std::equal(shape.begin(), shape.end() - 1, shapes[0].begin()),
+                  "concat: inputs have shapes ", shapes[0], " and ", shape,
+                  "; expected them equal but for the last axis");
+    dims.back() += shape[-1];
+  }
+  return Shape(std::span<const std::int64_t>(dims));
+}
 
 Shape join_shape(Join join, const std::vector<Shape>& shapes) {
+  if (join == Join::concat) return concat_shape(shapes);
   for (const Shape& shape : shapes)
     LIMBECK_CHECK(shape == shapes[0], join_name(join), ": inputs have shapes ", shapes[0], " and ",
                   shape, "; expected them equal");
@@ -22,6 +39,7 @@ Shape join_shape(Join join, const std::vector<Shape>& shapes) {
 }
 
 Variable join_values(Join join, const std::vector<Variable>& values) {
+  if (join == Join::concat) return concat(values, values[0].shape().rank() - 1);
   Variable y = values[0];
   for (std::size_t i = 1; i < values.size(); ++i)
     y = join == Join::add ? add(y, values[i]) : mul(y, values[i]);

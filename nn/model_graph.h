@@ -11,8 +11,9 @@
 
 namespace limbeck {
 
-/// What a node makes of several inputs: their sum or product, of equal shapes, left to right.
-enum class Join { add, mul };
+/// What a node makes of several inputs: their sum or product, of equal shapes, left to right, or
+/// one after the other along the last axis, the others being equal.
+enum class Join { add, mul, concat };
 
 /// A list of named nodes, each a layer of one input or a join of several, which come earlier in the
 /// list; the last one's output is the model's. An empty graph is the identity. Parameters are named

@@ -136,6 +136,24 @@ TEST(ModelGraph, HandNumbers) {
   EXPECT_EQ(to_doubles(g.forward(x, context).value()), (std::vector<double>{8, 18}));
 }
 
+// x = (2,3), 2x = (4,6): (2,3,4,6), and dx = (1,2) + 2 (3,4) for dy = (1,2,3,4).
+TEST(ModelGraph, ConcatByHand) {
+  ModelGraph g;
+  g.add(Join::add, {"input", "input"}, "twice");
+  g.add(Join::concat, {"input", "twice"}, "both");
+  EXPECT_EQ(g.output_shape({1, 2}), Shape({1, 4}));
+  EXPECT_EQ(g.describe(1), "concat");
+  Context context;
+  const Variable x(Tensor::from(std::vector<float>{2, 3}, {1, 2}), true);
+  const Variable y = g.forward(x, context);
+  EXPECT_EQ(to_doubles(y.value()), (std::vector<double>{2, 3, 4, 6}));
+  y.backward(Tensor::from(std::vector<float>{1, 2, 3, 4}, {1, 4}));
+  EXPECT_EQ(to_doubles(x.grad()), (std::vector<double>{7, 10}));
+  g.add(std::make_unique<Linear>(4, 3), "fc");
+  g.add(Join::concat, {"fc", "both", "input"});
+  EXPECT_EQ(g.output_shape({5, 2}), Shape({5, 9}));
+}
+
 TEST(ModelGraph, NamesShapesAndDescription) {
   ModelGraph g;
   g.add(std::make_unique<Linear>(4, 3), "stem.fc");
