@@ -177,7 +177,8 @@ void recurrent_forward(Tensor& y, Tensor& h_n, Tensor& c_n, RecurrentSaved* save
                             bias.data<F>()};
       parallel_ranges(f.e.N, task_rows(f.e.N), [&](Index begin, Index end) {
         const Scratch<F, Cell::kGates> scratch(end - begin, H);
-        simd([&](auto lanes) { run_forward<Cell, lanes.value>(f, begin, end, scratch); });
+        const Unsaved<T, F> unsaved(H, Cell::kSaved);
+        simd([&](auto lanes) { run_forward<Cell, lanes.value>(f, begin, end, scratch, unsaved); });
       });
     });
   });

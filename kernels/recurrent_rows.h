@@ -81,9 +81,24 @@ struct Forward {
   const F *strips, *bias;
 };
 
+// What a step saves when nobody wants it: one row, in the cache.
+template <class T, class F>
+struct Unsaved {
+  Tensor small, wide;
+  T *states, *gates;
+  F* cells;
+
+  Unsaved(Index H, Index saved)
+      : small(Tensor::empty({(1 + saved) * H}, dtype_of<T>())),
+        wide(Tensor::empty({H}, dtype_of<F>())),
+        states(small.data<T>()),
+        gates(states + H),
+        cells(wide.data<F>()) {}
+};
+
 // One step of one sequence; all pointers are at its rows.
 // ivdep, not simd: the latter keeps the little arrays in memory, and a cell's steps apart.
-template <class Cell, bool kSaves, class T, class F>
+template <class Cell, class T, class F>
 [[gnu::always_inline]] inline void step_row(Index H, T* y, F* h, F* c, const T* p, const F* u,
                                             T* states, F* cells, T* gates) {
 #pragma GCC ivdep
@@ -92,11 +107,9 @@ template <class Cell, bool kSaves, class T, class F>
     for (int g = 0; g < Cell::kGates; ++g) x[g] = p[g * H + j];
     for (int g = 0; g < Cell::kGates; ++g) v[g] = u[g * H + j];
     const CellStates<F> next = Cell::step(saved, x, v, h[j], Cell::kHasMemory ? c[j] : F(0));
-    if constexpr (kSaves) {
-      states[j] = h[j];
-      if constexpr (Cell::kHasMemory) cells[j] = c[j];
-      for (int s = 0; s < Cell::kSaved; ++s) gates[s * H + j] = saved[s];
-    }
+    states[j] = h[j];
+    if constexpr (Cell::kHasMemory) cells[j] = c[j];
+    for (int s = 0; s < Cell::kSaved; ++s) gates[s * H + j] = saved[s];
     T rounded;
     rounded = next.h;
     y[j] = rounded;
@@ -107,22 +120,16 @@ template <class Cell, bool kSaves, class T, class F>
 
 template <class Cell, class T, class F>
 [[gnu::always_inline]] inline void step_sequence(const Forward<T>& f, Index n, Index t, F* h, F* c,
-                                                 const F* u) {
+                                                 const F* u, const Unsaved<T, F>& unsaved) {
   const Index H = f.e.H, at = (n * f.e.T + t) * H;
+  const bool saves = f.states != nullptr;
   T* y = f.y + f.e.output(n, t);
-  T* states = f.states + at;
-  T* gates = f.gates + at * Cell::kSaved;
-  F* cells = f.cells + at;
-  const T* p = f.p + at * Cell::kGates;
-  if (f.e.valid(n, t)) {
-    if (f.states == nullptr)
-      step_row<Cell, false>(H, y, h, c, p, u, states, cells, gates);
-    else
-      step_row<Cell, true>(H, y, h, c, p, u, states, cells, gates);
-    return;
-  }
+  T* states = saves ? f.states + at : unsaved.states;
+  T* gates = saves ? f.gates + at * Cell::kSaved : unsaved.gates;
+  F* cells = saves && Cell::kHasMemory ? f.cells + at : unsaved.cells;
+  if (f.e.valid(n, t))
+    return step_row<Cell>(H, y, h, c, f.p + at * Cell::kGates, u, states, cells, gates);
   zero_row(y, H);
-  if (f.states == nullptr) return;
   zero_row(states, H);
   zero_row(gates, Cell::kSaved * H);
   if constexpr (Cell::kHasMemory) zero_row(cells, H);
@@ -130,7 +137,8 @@ template <class Cell, class T, class F>
 
 template <class Cell, int kLanes, class T, class F>
 [[gnu::always_inline]] inline void run_forward(const Forward<T>& f, Index n0, Index n1,
-                                               const Scratch<F, Cell::kGates>& s) {
+                                               const Scratch<F, Cell::kGates>& s,
+                                               const Unsaved<T, F>& unsaved) {
   const Index H = f.e.H;
   for (Index n = n0; n < n1; ++n) {
     if (f.h0 != nullptr) copy_row(s.h + (n - n0) * s.stride, f.h0 + n * H, H);
@@ -141,7 +149,7 @@ template <class Cell, int kLanes, class T, class F>
                             Cell::kGates * H, H);
     for (Index n = n0; n < n1; ++n)
       step_sequence<Cell>(f, n, f.e.time(step), s.h + (n - n0) * s.stride,
-                          s.c + (n - n0) * s.stride, s.u + (n - n0) * s.gate_stride);
+                          s.c + (n - n0) * s.stride, s.u + (n - n0) * s.gate_stride, unsaved);
   }
   for (Index n = n0; n < n1; ++n) {
     copy_row(f.h_n + n * H, s.h + (n - n0) * s.stride, H);
