@@ -155,8 +155,8 @@ Made make_self_attention(const LayerOptions& o, const LayerInput& in) {
   options.heads = o.integer("heads", 0);
   options.kv_heads = o.integer("kv_heads", 0);
   options.head_width = o.integer("head_width", 0);
-  options.qkv_bias = o.flag("qkv_bias", true);
-  options.out_bias = o.flag("out_bias", true);
+  options.qkv_bias = o.flag("qkv_bias", o.flag("bias", true));
+  options.out_bias = o.flag("out_bias", o.flag("bias", true));
   options.causal = o.flag("causal", false);
   options.scale = o.number("scale", 0);
   options.rotary_theta = o.number("rotary_theta", 0);
@@ -239,6 +239,7 @@ std::vector<LayerType> table() {
        {{"heads", KeyKind::positive, kRequired},
         {"kv_heads", KeyKind::positive},
         {"head_width", KeyKind::positive},
+        bias,
         {"qkv_bias", KeyKind::flag},
         {"out_bias", KeyKind::flag},
         {"causal", KeyKind::flag},
