@@ -26,8 +26,8 @@ Shape conv2d_output_shape(const Shape& x, const Shape& w, const Conv2dOptions& o
 /// On the CPU in MathMode::exact each element is one FMA chain over (kh, kw, c), then the bias.
 void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
                     const Conv2dOptions& options);
-/// dx (like x) from dy (like y), written. In MathMode::exact the order of an element's sum depends on
-/// w and the options only.
+/// dx (like x) from dy (like y), written. In MathMode::exact the order of an element's sum depends
+/// on w and the options only.
 void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,
                           const Conv2dOptions& options);
 /// dw (like w) from x and dy, written or added. On the CPU in MathMode::exact each element is one

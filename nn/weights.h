@@ -26,8 +26,8 @@ enum class Match { strict, lenient };
 /// of 1 may be missing or added. PyTorch's counters "num_batches_tracked" may be missing on either
 /// side. Throws std::invalid_argument in one line that names every mis-shaped tensor with both
 /// shapes, every one with a value beyond its parameter's dtype and, when strict, every missing or
-/// unexpected one, and then changes nothing. Returns what was missing or unexpected, "; "-separated;
-/// empty when nothing was.
+/// unexpected one, and then changes nothing. Returns what was missing or unexpected, ";
+/// "-separated; empty when nothing was.
 std::string import_weights(Module& module, const SafetensorsFile& file,
                            Match match = Match::strict);
 
