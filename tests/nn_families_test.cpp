@@ -34,27 +34,31 @@ class FamiliesTest : public DeviceTest {
 LIMBECK_INSTANTIATE_FULL_PRECISION_TEST(FamiliesTest);
 
 TEST_P(FamiliesTest, Gpt2) {
-  expect_family({"gpt2", {7}, R"({"vocabulary": 13, "context": 8, "width": 16, "heads": 2,
+  expect_family(
+      {"gpt2", {7}, R"({"tokens": 7, "vocabulary": 13, "context": 8, "width": 16, "heads": 2,
                                   "blocks": 2})"});
 }
 
 TEST_P(FamiliesTest, Llama) {
-  expect_family({"llama", {7}, R"({"vocabulary": 13, "width": 16, "hidden": 24, "heads": 4,
+  expect_family(
+      {"llama", {7}, R"({"tokens": 7, "vocabulary": 13, "width": 16, "hidden": 24, "heads": 4,
                                    "kv_heads": 2, "blocks": 2})"});
 }
 
 TEST_P(FamiliesTest, Bert) {
-  expect_family({"bert", {8}, R"({"vocabulary": 13, "context": 8, "width": 16, "heads": 2,
+  expect_family(
+      {"bert", {8}, R"({"tokens": 8, "vocabulary": 13, "context": 8, "width": 16, "heads": 2,
                                   "hidden": 32, "blocks": 2, "classes": 3})"});
 }
 
 TEST_P(FamiliesTest, DistilBert) {
-  expect_family({"distilbert", {8}, R"({"vocabulary": 13, "context": 8, "width": 16, "heads": 2,
+  expect_family(
+      {"distilbert", {8}, R"({"tokens": 8, "vocabulary": 13, "context": 8, "width": 16, "heads": 2,
                                         "hidden": 32, "blocks": 2, "classes": 3})"});
 }
 
 TEST_P(FamiliesTest, Vit) {
-  expect_family({"vit", {8, 8, 3}, R"({"patch": 4, "tokens": 5, "width": 16, "heads": 2,
+  expect_family({"vit", {8, 8, 3}, R"({"image": 8, "patch": 4, "tokens": 5, "width": 16, "heads": 2,
                                        "blocks": 2, "classes": 3})"});
 }
 
