@@ -13,8 +13,8 @@ nlohmann::json model_file(const std::string& name) {
 }
 
 TEST(ModelFiles, EachBuildsAndRuns) {
-  for (const char* name : {"mlp.json", "lenet.json", "vgg8.json", "resnet20.json", "resnet56.json",
-                           "resnet110.json", "lstm_lm.json"}) {
+  for (const char* name : {"mlp.json", "lenet.json", "vgg8.json", "vgg13.json", "resnet20.json",
+                           "resnet56.json", "resnet110.json", "mobilenetv2.json", "lstm_lm.json"}) {
     nlohmann::json file = model_file(name);
     // The deep ones only repeat more; the wide one is narrowed, for time.
     if (file["variables"].contains("n")) file["variables"]["n"] = 2;
@@ -37,6 +37,13 @@ TEST(ModelFiles, ResNet20HasItsParameters) {
   const auto model = build_model(read_model_with_input(model_file("resnet20.json"), ""), 1);
   EXPECT_EQ(parameter_count(*model), 464 + 14016 + 51072 + 203520 + 2752 + 650);
   EXPECT_EQ(model->parameters()[0].name, "conv1.weight");
+}
+
+// The 3504872 of torchvision's mobilenet_v2, under its names.
+TEST(ModelFiles, MobileNetV2HasItsParameters) {
+  const auto model = build_model(read_model_with_input(model_file("mobilenetv2.json"), ""), 1);
+  EXPECT_EQ(parameter_count(*model), 3504872);
+  EXPECT_EQ(model->parameters()[3].name, "features.1.conv.0.0.weight");
 }
 
 }  // namespace
