@@ -5,7 +5,9 @@
 
 #include <limbeck/core/error.h>
 #include <limbeck/core/file.h>
+#include <limbeck/tools/bpe_tokenizer.h>
 #include <limbeck/tools/digest.h>
+#include <limbeck/tools/json_object.h>
 #include <limbeck/tools/token_file.h>
 #include <limbeck/tools/utf8.h>
 #include <limbeck/tools/vocabulary.h>
@@ -79,6 +81,9 @@ std::unique_ptr<TokenSource> TextDataset::source(Device device) const {
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
+  const nlohmann::json file = read_json_file(path);
+  if (file.is_object() && file.contains("model"))
+    return std::make_unique<BpeTokenizer>(BpeTokenizer::load(path));
   return std::make_unique<Vocabulary>(Vocabulary::load(path));
 }
 

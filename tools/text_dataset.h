@@ -43,7 +43,8 @@ struct TextTrainTest {
 /// part), too short.
 TextTrainTest load_text(const std::string& source, const TextOptions& options);
 
-/// The tokenizer of a JSON file: a vocabulary (tools/vocabulary.h).
+/// The tokenizer of a JSON file: a vocabulary (tools/vocabulary.h), or a tokenizer.json
+/// with a model (tools/bpe_tokenizer.h).
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
 }  // namespace limbeck
