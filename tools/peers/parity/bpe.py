@@ -35,6 +35,7 @@ texts = [
     "The teacher's students aren't there; I'd say they'll learn. We've, I'm, you're, it's.",
     "THEY'RE 'quoted' ''s 're're 'l 'v' '",
     "several   spaces    and \t tabs\n\n\n  lines \n",
+    "what  the  student  is sure of",
     "   ",
     " \n a",
     "tail  ",
