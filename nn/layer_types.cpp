@@ -14,6 +14,7 @@
 #include <limbeck/nn/group_norm.h>
 #include <limbeck/nn/layer_norm.h>
 #include <limbeck/nn/linear.h>
+#include <limbeck/nn/pad_shortcut.h>
 #include <limbeck/nn/pool2d.h>
 #include <limbeck/nn/recurrent.h>
 #include <limbeck/nn/self_attention.h>
@@ -168,8 +169,14 @@ Made make_plain(const LayerOptions&, const LayerInput&) {
   return std::make_unique<Layer>();
 }
 
+Made make_pad_shortcut(const LayerOptions& o, const LayerInput& in) {
+  LIMBECK_CHECK(in.shape.rank() == 4, "input has shape ", in.shape, "; expected (N,H,W,C)");
+  return std::make_unique<PadShortcut>(channels(in), o.integer("out", 0), o.integer("stride", 2));
+}
+
+template <class Layer>
 Made make_dropout(const LayerOptions& o, const LayerInput&) {
-  return std::make_unique<Dropout>(o.number("p", 0));
+  return std::make_unique<Layer>(o.number("p", 0));
 }
 
 template <Activation act>
@@ -208,7 +215,8 @@ std::vector<LayerType> table() {
       {"gelu_tanh", {}, make_activation<Activation::gelu_tanh>},
       {"relu6", {}, make_activation<Activation::relu6>},
       {"hardswish", {}, make_activation<Activation::hardswish>},
-      {"dropout", {p}, make_dropout},
+      {"dropout", {p}, make_dropout<Dropout>},
+      {"drop_path", {p}, make_dropout<DropPath>},
       {"max_pool2d", {kernel, stride, padding}, make_pool2d<MaxPool2d>},
       {"avg_pool2d", {kernel, stride, padding}, make_pool2d<AvgPool2d>},
       {"adaptive_avg_pool2d", {{"size", KeyKind::positive}}, make_adaptive_avg_pool2d},
@@ -222,6 +230,7 @@ std::vector<LayerType> table() {
       {"rms_norm", {eps}, make_rms_norm},
       {"batch_norm", {eps, {"momentum", KeyKind::number}}, make_batch_norm},
       {"group_norm", {{"groups", KeyKind::positive, kRequired}, eps}, make_group_norm},
+      {"pad_shortcut", {out, stride}, make_pad_shortcut},
       {"upsample", {{"scale", KeyKind::positive}, {"mode", KeyKind::text}}, make_upsample},
       {"rnn", with(recurrent, {"relu", KeyKind::flag}), make_recurrent<RNN>},
       {"lstm", recurrent, make_recurrent<LSTM>},

@@ -104,6 +104,12 @@ TEST(ModelTemplate, TheInputOfARepetitionIsTheOneBefore) {
             "- -<input<0 - -<1<2 ");
 }
 
+TEST(ModelTemplate, ARecurrentLayersNumberOfLayersMakesNoGroup) {
+  const ModelSpec spec =
+      read_model(parse(R"({"layers":[{"type":"lstm","hidden":2,"layers":3}]})"), "m", {4});
+  EXPECT_EQ(spec.layers[0].options.integer("layers", 1), 3);
+}
+
 TEST(ModelTemplate, Rejections) {
   const auto refuses = [](const char* text, const char* part) {
     expect_error([&] { read_model(parse(text), "m", {4}); }, part);

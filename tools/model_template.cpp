@@ -146,7 +146,7 @@ class Expander {
     LIMBECK_CHECK(list.is_array(), path, ": is ", list.type_name(), "; expected an array");
     for (std::size_t i = 0; i < list.size(); ++i) {
       const std::string place = detail::concat(path, ".", i);
-      if (list[i].is_object() && list[i].contains("layers"))
+      if (is_group(list[i]))
         group(list[i], place, scope);
       else
         layer(list[i], place, scope);
@@ -154,6 +154,11 @@ class Expander {
   }
 
  private:
+  /// A recurrent layer has "layers" too: their number.
+  static bool is_group(const json& value) {
+    return value.is_object() && value.contains("layers") && !value.contains("type");
+  }
+
   static json at_path(const json& value, const std::string& path, const Variables& variables) {
     try {
       return substitute(value, variables);

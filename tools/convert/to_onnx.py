@@ -6,8 +6,8 @@
 
 The file says what model it is of (limbeck's own do). Images go in as (N,C,H,W), as elsewhere.
 Needs the Python packages onnx, numpy and safetensors; with onnxruntime the model is also run once.
-Layers: linear, conv2d, pools, batch_norm, layer_norm, activations, dropout, flatten, add, mul,
-concat. Others are refused by name.
+Layers: linear, conv2d, pools, pad_shortcut, batch_norm, layer_norm, activations, dropout,
+drop_path, flatten, add, mul, concat. Others are refused by name.
 """
 
 import argparse
@@ -47,7 +47,7 @@ class Exporter:
         shape = model["input"]
         self.image = len(shape) == 3
         self.shape = [shape[2], shape[0], shape[1]] if self.image else shape
-        self.ranks = {"input": len(shape) + 1}
+        self.ranks, self.channels = {"input": len(shape) + 1}, {"input": shape[-1]}
         self.last = "input"
         for i, layer in enumerate(model["layers"]):
             self.add(layer, layer.get("name") or str(i))
@@ -83,6 +83,8 @@ class Exporter:
         else:
             fail(f"layer '{name}' is of type {kind}, which has no ONNX form here")
         self.ranks[name] = rank
+        channels = [self.channels[x] for x in inputs if x in self.channels]
+        self.channels[name] = sum(channels) if kind == "concat" else layer.get("out", channels[0])
         self.last = name
 
     def join(self, op, inputs, name, attributes):
@@ -150,6 +152,16 @@ class Exporter:
         self.node("GlobalAveragePool", [x], name)
         return rank
 
+    def add_pad_shortcut(self, layer, x, name, rank):
+        channels = self.channels[x]
+        before = (layer["out"] - channels) // 2
+        after = layer["out"] - channels - before
+        stride = layer.get("stride", 2)
+        self.node("MaxPool", [x], f"{name}.cells", kernel_shape=[1, 1], strides=[stride, stride])
+        pads = self.constant(f"{name}.pads", np.array([0, before, 0, 0, 0, after, 0, 0], np.int64))
+        self.node("Pad", [f"{name}.cells", pads], name)
+        return rank
+
     def add_batch_norm(self, layer, x, name, rank):
         parts = ("weight", "bias", "running_mean", "running_var")
         inputs = [x] + [self.weight(f"{name}.{part}") for part in parts]
@@ -173,6 +185,8 @@ class Exporter:
     def add_dropout(self, layer, x, name, rank):
         self.node("Identity", [x], name)
         return rank
+
+    add_drop_path = add_dropout
 
     def add_flatten(self, layer, x, name, rank):
         if rank == 4:  # limbeck's order is (H,W,C)
