@@ -64,7 +64,8 @@ class SignBlock {
         for (int quad = 0; quad < 32; ++quad) {
 #pragma omp simd
           for (int i = 0; i < 16; ++i)
-            out[quad * kCols + i] = encode_quad<kWidth>(words[quad / 8][i] >> quad % 8 * 4 & 15u);
+            out[quad * kCols + i] =
+                encode_quad<F, kWidth>(words[quad / 8][i] >> quad % 8 * 4 & 15u);
         }
       }
   }
@@ -86,8 +87,8 @@ class SignBlock {
             std::uint32_t* out = index + (k / 4 + quad) * kCols + j + 32 * w;
 #pragma omp simd
             for (int i = 0; i < 32; ++i)
-              out[i] = encode_quad<kWidth>((row[0] >> i & 1u) | (row[1] >> i & 1u) << 1 |
-                                           (row[2] >> i & 1u) << 2 | (row[3] >> i & 1u) << 3);
+              out[i] = encode_quad<F, kWidth>((row[0] >> i & 1u) | (row[1] >> i & 1u) << 1 |
+                                              (row[2] >> i & 1u) << 2 | (row[3] >> i & 1u) << 3);
           }
       }
   }

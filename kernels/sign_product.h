@@ -44,11 +44,13 @@ template <class F, class T>
   make_table(table, v);
 }
 
-/// How the number of a sum is kept for lookups of kWidth lanes. Eight lanes hold the half of the
-/// table that adds element 3; the other half is its negative, named by the sign bit.
-template <int kWidth>
+/// How the number of a sum is kept for lookups in tables of F with kWidth lanes. Eight lanes hold
+/// the half of the table that adds element 3; the other half is its negative, named by the sign
+/// bit. Sums of doubles are looked up one by one.
+template <class F, int kWidth>
 inline std::uint32_t encode_quad(std::uint32_t s) {
-  if constexpr (kWidth == 8) return (s >> 3 << 31) | ((s ^ (0u - (s >> 3))) & 7u);
+  if constexpr (std::is_same_v<F, float> && kWidth == 8)
+    return (s >> 3 << 31) | ((s ^ (0u - (s >> 3))) & 7u);
   return s;
 }
 

@@ -175,11 +175,15 @@ TEST(RademacherProjection, BackwardIsTheDerivativeOfForward) {
 TEST(RademacherProjection, SameBitsForThreadsAndInstructionSets) {
   for (const auto& [N, D, K] : {std::array{131, 70, 300}, std::array{9, 600, 33}})
     expect_same_bits([&, N = N, D = D, K = K] {
-      const Tensor x = Tensor::from(random_values(N * D), {N, D}).to(DType::f32);
-      Tensor y = Tensor::empty({N, K}), dx = Tensor::empty({N, D});
-      rademacher_projection_forward(y, x, kMatrix);
-      rademacher_projection_backward(dx, y, kMatrix);
-      return std::vector{y, dx};
+      std::vector<Tensor> results;
+      for (const DType dtype : {DType::f32, DType::f64}) {
+        const Tensor x = Tensor::from(random_values(N * D), {N, D}).to(dtype);
+        Tensor y = Tensor::empty({N, K}, dtype), dx = Tensor::empty({N, D}, dtype);
+        rademacher_projection_forward(y, x, kMatrix);
+        rademacher_projection_backward(dx, y, kMatrix);
+        results.insert(results.end(), {y, dx});
+      }
+      return results;
     });
 }
 
