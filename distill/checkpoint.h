@@ -4,10 +4,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include <limbeck/nn/ema.h>
-#include <limbeck/nn/module.h>
-#include <limbeck/nn/optimizer.h>
+#include <limbeck/distill/learner.h>
 
 namespace limbeck {
 
@@ -19,16 +18,24 @@ struct TrainState {
   std::uint64_t seed = 0;
 };
 
-/// Writes weights ("model.<name>"), optimiser state ("optimizer.<name>"), averages, where there are
-/// any ("ema.<name>"), and `state` as safetensors, atomically: a failure (IoError) leaves the old
+/// What changes in a run: the learners, and tensors of its own by name.
+struct CheckpointParts {
+  std::vector<Learner*> learners;
+  NamedTensors tensors;
+};
+
+/// Writes each learner's weights ("<name>.model.<weight>"), optimiser state ("<name>.optimizer."),
+/// averages ("<name>.ema."), adapters and their optimiser's state ("<name>.adapter.",
+/// "<name>.adapter_optimizer."), of a learner without a name without "<name>."; the run's own
+/// tensors ("run."); and `state`, as safetensors, atomically: a failure (IoError) leaves the old
 /// file as it was.
-void save_checkpoint(const std::string& path, Module& model, const Optimizer& optimizer,
-                     const TrainState& state, const Ema* ema = nullptr);
+void save_checkpoint(const std::string& path, const CheckpointParts& parts,
+                     const TrainState& state);
 
 /// Puts a checkpoint back. Throws IoError when the file is unreadable or not a checkpoint, and
 /// std::invalid_argument when it belongs to another model, optimiser, seed or length of run
 /// (`expected` names the latter two), or has averages where none are asked for or the reverse.
-TrainState load_checkpoint(const std::string& path, Module& model, Optimizer& optimizer,
-                           const TrainState& expected, Ema* ema = nullptr);
+TrainState load_checkpoint(const std::string& path, CheckpointParts& parts,
+                           const TrainState& expected);
 
 }  // namespace limbeck

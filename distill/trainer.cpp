@@ -7,71 +7,109 @@
 #include <filesystem>
 #include <numeric>
 
-#include <limbeck/autograd/cast.h>
+#include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/cross_entropy.h>
-#include <limbeck/autograd/reshape.h>
-#include <limbeck/distill/kd_loss.h>
+#include <limbeck/distill/lesson_checks.h>
 #include <limbeck/distill/shuffle.h>
 #include <limbeck/kernels/elementwise.h>
-#include <limbeck/kernels/gather.h>
 #include <limbeck/kernels/reduce.h>
 
 namespace limbeck {
 namespace {
 
-std::unique_ptr<Optimizer> make_optimizer(Module& model, const Recipe& recipe) {
-  if (const auto* sgd = std::get_if<SgdConfig>(&recipe.optimizer))
-    return std::make_unique<Sgd>(model.parameters(), *sgd);
-  return std::make_unique<Adamw>(model.parameters(), std::get<AdamwConfig>(recipe.optimizer));
+constexpr std::size_t kStudent = 0, kTeacher = 1;
+
+std::vector<Participant> student_and_teacher(Module& student, const Teacher& teacher,
+                                             const TrainerOptions& options) {
+  std::vector<Participant> list = {
+      {.model = &student, .recipe = options.recipe, .seed = options.seed}};
+  if (teacher.logits.defined())
+    list.push_back({.name = "teacher", .logits = teacher.logits});
+  else if (teacher.model)
+    list.push_back({.name = "teacher", .model = teacher.model, .state = ModelState::frozen_eval});
+  return list;
 }
 
-void check(const BatchSource& data, const Teacher& teacher, const TrainerOptions& options) {
-  const Recipe& recipe = options.recipe;
-  LIMBECK_CHECK(recipe.epochs >= 1, "Trainer: epochs is ", recipe.epochs, "; expected >= 1");
-  LIMBECK_CHECK(recipe.batch >= 1, "Trainer: batch is ", recipe.batch, "; expected >= 1");
-  LIMBECK_CHECK(recipe.accumulate >= 1 && recipe.accumulate <= recipe.batch,
-                "Trainer: accumulate is ", recipe.accumulate, "; expected 1..batch, which is ",
-                recipe.batch);
-  LIMBECK_CHECK(options.report_every >= 1, "Trainer: report_every is ", options.report_every,
-                "; expected >= 1");
+std::vector<Lesson> teachers_lesson(const Teacher& teacher, const TrainerOptions& options) {
   const bool has_teacher = teacher.model || teacher.logits.defined();
   LIMBECK_CHECK(
       has_teacher == options.distill.has_value(), "Trainer: ",
       has_teacher ? "a teacher but no loss to use it" : "a distillation loss but no teacher",
       "; expected both or neither");
-  LIMBECK_CHECK(!teacher.logits.defined() || !data.augments(),
-                "Trainer: teacher logits computed before for data that is augmented; expected no "
-                "augmentation, or the teacher's model");
+  if (!has_teacher) return {};
+  return {{.receiver = kStudent, .sources = {kTeacher}, .logits = options.distill}};
 }
 
 }  // namespace
 
 Trainer::Trainer(Module& student, BatchSource& data, const Teacher& teacher,
                  const TrainerOptions& options)
-    : student_(student), data_(data), teacher_(teacher), options_(options) {
-  check(data, teacher, options);
+    : Trainer(student_and_teacher(student, teacher, options), teachers_lesson(teacher, options),
+              data, options) {}
+
+Trainer::Trainer(std::vector<Participant> participants, std::vector<Lesson> lessons,
+                 BatchSource& data, RunOptions options)
+    : participants_(std::move(participants)),
+      lessons_(std::move(lessons)),
+      data_(data),
+      options_(std::move(options)) {
+  check_run(participants_, lessons_, data_);
+  LIMBECK_CHECK(options_.report_every >= 1, "Trainer: report_every is ", options_.report_every,
+                "; expected >= 1");
   std::vector<std::int32_t>& samples = options_.samples;
   if (samples.empty()) {
     samples.resize(static_cast<std::size_t>(data.size()));
     std::iota(samples.begin(), samples.end(), 0);
   }
-  const auto count = static_cast<std::int64_t>(samples.size());
-  LIMBECK_CHECK(count >= 1, "Trainer: no samples; expected at least one");
-  const Recipe& recipe = options_.recipe;
-  steps_per_epoch_ = (count + recipe.batch - 1) / recipe.batch;
+  LIMBECK_CHECK(!samples.empty(), "Trainer: no samples; expected at least one");
+  prepare();
+}
+
+void Trainer::prepare() {
+  for (std::size_t i = 0; i < participants_.size(); ++i)
+    if (participants_[i].trainable()) order_.push_back(i);
+  const Recipe& recipe = participants_[order_.front()].recipe;
+  batch_ = recipe.batch;
+  accumulate_ = recipe.accumulate;
+  const auto count = static_cast<std::int64_t>(options_.samples.size());
+  steps_per_epoch_ = (count + batch_ - 1) / batch_;
   state_ = {0, recipe.epochs * steps_per_epoch_, options_.seed};
-  Schedule& schedule = options_.recipe.schedule;
-  if (schedule.total_steps == 0) schedule.total_steps = state_.total_steps;
-  learning_rate(schedule, 0);  // refuses a bad schedule now rather than at the first step
-  optimizer_ = make_optimizer(student_, recipe);
-  if (recipe.ema_decay > 0) ema_.emplace(student_.parameters(), recipe.ema_decay);
-  loss_sum_ = Tensor::zeros({1}, DType::f32, data.device());
+  make_learners();
+  loss_sum_ = Tensor::zeros({1}, DType::f32, data_.device());
+}
+
+void Trainer::make_learners() {
+  learners_.resize(participants_.size());
+  for (const std::size_t i : order_) {
+    std::vector<NamedParameter> adapters;
+    for (std::size_t l = 0; l < lessons_.size(); ++l)
+      for (std::size_t f = 0; lessons_[l].receiver == i && f < lessons_[l].features.size(); ++f)
+        for (NamedParameter p : lessons_[l].features[f].loss->parameters()) {
+          p.name = detail::concat(l, ".", f, ".", p.name);
+          adapters.push_back(std::move(p));
+        }
+    learners_[i] = std::make_unique<Learner>(participants_[i], adapters, state_.total_steps);
+  }
+}
+
+/// Statistics that follow the taps are the run's own state.
+CheckpointParts Trainer::checkpoint_parts() {
+  CheckpointParts parts;
+  for (const std::size_t i : order_) parts.learners.push_back(learners_[i].get());
+  for (std::size_t l = 0; l < lessons_.size(); ++l)
+    for (std::size_t f = 0; f < lessons_[l].features.size(); ++f)
+      if (const auto& statistics = lessons_[l].features[f].statistics) {
+        const std::string name = detail::concat("statistics.", l, ".", f, ".");
+        parts.tensors.emplace_back(name + "mean", statistics->mean);
+        parts.tensors.emplace_back(name + "variance", statistics->variance);
+      }
+  return parts;
 }
 
 bool Trainer::resume() {
   if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
-  state_ =
-      load_checkpoint(options_.checkpoint, student_, *optimizer_, state_, ema_ ? &*ema_ : nullptr);
+  CheckpointParts parts = checkpoint_parts();
+  state_ = load_checkpoint(options_.checkpoint, parts, state_);
   last_checkpoint_ = state_.step;
   return true;
 }
@@ -87,7 +125,7 @@ void Trainer::run(const std::function<void(const Progress&)>& report) {
     if (report) report(now);
     if (save) checkpoint();
   }
-  if (ema_ && !ema_->swapped()) ema_->swap();
+  for (const std::size_t i : order_) learners_[i]->end();
 }
 
 Batch Trainer::next_batch() {
@@ -98,64 +136,101 @@ Batch Trainer::next_batch() {
     data_.begin_epoch(shuffled(options_.samples, options_.seed, number), number);
     epoch_ = epoch;
   }
-  const std::int64_t first = state_.step % steps_per_epoch_ * options_.recipe.batch;
-  return data_.fetch(first, std::min(first + options_.recipe.batch, count),
+  const std::int64_t first = state_.step % steps_per_epoch_ * batch_;
+  return data_.fetch(first, std::min(first + batch_, count),
                      static_cast<std::uint32_t>(state_.step));
 }
 
 void Trainer::train_step() {
   const Batch batch = next_batch();
-  const std::int64_t rows = batch.x.dim(0);
-  const std::int64_t part = (rows + options_.recipe.accumulate - 1) / options_.recipe.accumulate;
-  optimizer_->zero_grad();
-  for (std::int64_t first = 0; first < rows; first += part) {
-    const Tensor loss = train_part(part_of(batch, first, std::min(first + part, rows)), first);
-    add(loss_sum_, loss_sum_, loss);
-  }
-  optimizer_->step(learning_rate(options_.recipe.schedule, state_.step));
-  if (ema_) ema_->update();
+  if (options_.order == UpdateOrder::simultaneous)
+    learn(batch, order_);
+  else
+    for (const std::size_t i : order_) learn(batch, {i});
   ++state_.step;
   ++loss_steps_;
 }
 
-/// Forward and backward of the part of a batch that begins at first_row; returns its share of the
-/// batch's loss.
-Tensor Trainer::train_part(const Batch& part, std::int64_t first_row) {
-  Context context{.training = true,
-                  .seed = options_.seed,
-                  .step = static_cast<std::uint32_t>(state_.step),
-                  .first_row = first_row,
-                  .lengths = part.lengths};
-  const bool ids = part.x.dtype() == DType::i32;
-  const Tensor x = ids ? part.x : part.x.to(optimizer_->dtype());
-  const Variable logits = student_.forward(Variable(x), context);
-  // Losses of 16-bit models are f32, so their gradients are scaled before they are rounded.
-  const bool half = dtype_size(logits.value().dtype()) == 2;
-  const Variable loss = loss_of(half ? cast(logits, DType::f32) : logits, part);
-  const Tensor scale = optimizer_->loss_scale();
-  scale.defined() ? loss.backward(scale) : loss.backward();
-  return loss.value();
+/// Forward, backward and update of some learners for one batch. All losses of a part are computed
+/// before any backward, and all gradients before any update.
+void Trainer::learn(const Batch& batch, const std::vector<std::size_t>& learners) {
+  const std::int64_t rows = batch.x.dim(0);
+  const std::int64_t step = (rows + accumulate_ - 1) / accumulate_;
+  for (const std::size_t i : learners) learners_[i]->zero_grad();
+  for (std::int64_t first = 0; first < rows; first += step) {
+    const Batch part = part_of(batch, first, std::min(first + step, rows));
+    const std::vector<View> views = look_at(part, first, learners);
+    for (const std::size_t i : learners) {
+      const Variable loss = loss_of(i, views, part, static_cast<double>(rows));
+      learners_[i]->backward(loss);
+      add(loss_sum_, loss_sum_, loss.value());
+    }
+  }
+  for (const std::size_t i : learners) learners_[i]->update(state_.step);
 }
 
-/// Logits are (B,V), or (B,T,V) where every step has a label.
-Variable Trainer::loss_of(const Variable& given, const Batch& part) {
-  const std::int64_t rows = part.labels.numel();
-  const auto as_rows = [&](const Shape& logits) { return Shape{rows, logits[logits.rank() - 1]}; };
-  const Variable logits = reshape(given, as_rows(given.value().shape()));
-  const Tensor labels = part.labels.reshape({rows});
-  if (!options_.distill) return cross_entropy(logits, labels, {.mean_over = part.targets});
-  KdLossOptions loss = *options_.distill;
-  loss.mean_over = part.targets;
-  const Tensor teacher = teacher_logits(part);
-  return kd_loss(logits, teacher.reshape(as_rows(teacher.shape())), labels, loss);
+std::vector<View> Trainer::look_at(const Batch& part, std::int64_t first_row,
+                                   const std::vector<std::size_t>& learners) {
+  std::vector<View> views(participants_.size());
+  for (std::size_t i = 0; i < participants_.size(); ++i) {
+    if (!needed(i, learners)) continue;
+    const bool learns = std::find(learners.begin(), learners.end(), i) != learners.end();
+    views[i] = look(participants_[i], part,
+                    {.step = static_cast<std::uint32_t>(state_.step),
+                     .first_row = first_row,
+                     .learns = learns,
+                     .layers = layers_to_show(i)});
+  }
+  return views;
 }
 
-Tensor Trainer::teacher_logits(const Batch& part) {
-  if (!teacher_.logits.defined()) return infer(*teacher_.model, part.x, part.lengths);
-  Tensor rows = Tensor::empty({part.samples.dim(0), teacher_.logits.dim(1)},
-                              teacher_.logits.dtype(), part.samples.device());
-  gather_rows(rows, teacher_.logits, part.samples);
-  return rows;
+double Trainer::factor_of(const Lesson& lesson) const {
+  return lesson_factor(lesson.schedule, state_.step, state_.total_steps);
+}
+
+bool Trainer::needed(std::size_t participant, const std::vector<std::size_t>& learners) const {
+  const auto learns = [&](std::size_t i) {
+    return std::find(learners.begin(), learners.end(), i) != learners.end();
+  };
+  return learns(participant) ||
+         std::any_of(lessons_.begin(), lessons_.end(), [&](const Lesson& lesson) {
+           const auto& sources = lesson.sources;
+           return learns(lesson.receiver) && reads_sources(lesson, factor_of(lesson)) &&
+                  std::find(sources.begin(), sources.end(), participant) != sources.end();
+         });
+}
+
+std::set<std::string> Trainer::layers_to_show(std::size_t participant) const {
+  std::set<std::string> layers;
+  for (const Lesson& lesson : lessons_)
+    for (const FeatureLesson& feature : lesson.features) {
+      if (lesson.receiver == participant) layers.insert(feature.receiver);
+      if (lesson.sources.at(0) == participant && !feature.codes.defined())
+        layers.insert(feature.source);
+    }
+  return layers;
+}
+
+/// The lessons a learner receives, in their order; without any, the labels.
+Variable Trainer::loss_of(std::size_t learner, const std::vector<View>& views, const Batch& part,
+                          double samples) const {
+  Variable total;
+  bool taught = false;
+  for (const Lesson& lesson : lessons_) {
+    if (lesson.receiver != learner) continue;
+    taught = true;
+    std::vector<const View*> sources;
+    for (const std::size_t source : lesson.sources) sources.push_back(&views[source]);
+    const Variable loss =
+        lesson_loss(lesson, factor_of(lesson), views[learner], sources, part, samples);
+    if (loss.defined()) total = total.defined() ? add(total, loss) : loss;
+  }
+  if (!taught)
+    return cross_entropy(views[learner].logits, part.labels.reshape({part.labels.numel()}),
+                         {.mean_over = part.targets});
+  LIMBECK_CHECK(total.defined(), "Trainer: nothing is left for \"", participants_[learner].name,
+                "\" to learn at step ", state_.step, "; expected a weight above 0");
+  return total;
 }
 
 /// Fetches the loss, the one host read of the loop, and starts a new sum.
@@ -166,16 +241,17 @@ Progress Trainer::progress() {
   loss_steps_ = 0;
   const std::int64_t last = state_.step - 1;
   return {state_.step, state_.total_steps, last / steps_per_epoch_, loss,
-          learning_rate(options_.recipe.schedule, last)};
+          learners_[order_.front()]->lr(last)};
 }
 
 void Trainer::checkpoint() {
   Tensor flag = Tensor::empty({1}, DType::i32, data_.device());
-  for (const NamedParameter& p : student_.parameters()) {
-    all_finite(flag, p.value.value());
-    if (flag.item() == 0) give_up("weight \"" + p.name + "\" is not finite");
-  }
-  save_checkpoint(options_.checkpoint, student_, *optimizer_, state_, ema_ ? &*ema_ : nullptr);
+  for (const std::size_t i : order_)
+    for (const NamedParameter& p : participants_[i].model->parameters()) {
+      all_finite(flag, p.value.value());
+      if (flag.item() == 0) give_up("weight \"" + p.name + "\" is not finite");
+    }
+  save_checkpoint(options_.checkpoint, checkpoint_parts(), state_);
   last_checkpoint_ = state_.step;
 }
 

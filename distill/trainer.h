@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trains a model on labels, or a student on its teacher.
+// Trains models on labels and on each other.
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
+#include <set>
+#include <stdexcept>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include <limbeck/distill/checkpoint.h>
 #include <limbeck/distill/evaluate.h>
-#include <limbeck/distill/image_source.h>
-#include <limbeck/kernels/kd_loss.h>
-#include <limbeck/nn/optimizer.h>
-#include <limbeck/nn/schedule.h>
+#include <limbeck/distill/learner.h>
+#include <limbeck/distill/lesson.h>
 
 namespace limbeck {
 
@@ -23,18 +21,18 @@ struct TrainingError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// How one model is trained.
-struct Recipe {
-  std::int64_t epochs = 0;
-  std::int64_t batch = 0;
-  std::int64_t accumulate = 1;  ///< a batch is computed in this many parts; the bits stay the same
-  Augment augment;              ///< of images; it is their source that varies them
-  /// Of parameters and activations; bf16 and f16 have master weights in f32. Whoever builds the
-  /// model reads this; losses are computed in f32.
-  DType precision = DType::f32;
-  std::variant<SgdConfig, AdamwConfig> optimizer;
-  double ema_decay = 0;  ///< > 0: the run ends in the average of its weights (nn/ema.h)
-  Schedule schedule;     ///< total_steps = 0 stands for the whole run
+/// simultaneous: all learn from what the others were before the step, so their order does not
+/// matter and each is run once. alternate: one after the other, each from what those before it have
+/// become (Zhang et al. 2018, algorithm 1); all are run again for each.
+enum class UpdateOrder { simultaneous, alternate };
+
+struct RunOptions {
+  std::uint64_t seed = 0;                  ///< of the order of the samples
+  std::vector<std::int32_t> samples = {};  ///< to train on; empty: all of the source
+  UpdateOrder order = UpdateOrder::simultaneous;
+  std::int64_t report_every = 100;    ///< steps between looks at the loss
+  std::string checkpoint = {};        ///< file; empty: none is written
+  std::int64_t checkpoint_every = 0;  ///< steps; 0: never
 };
 
 /// Where soft targets come from: `logits` (N,V) computed before for every sample of the source
@@ -45,30 +43,32 @@ struct Teacher {
   Tensor logits = {};
 };
 
-struct TrainerOptions {
+/// A run of one student; options.seed is its dropout's too.
+struct TrainerOptions : RunOptions {
   Recipe recipe;
-  std::uint64_t seed = 0;
-  std::vector<std::int32_t> samples = {};  ///< to train on; empty: all of the source
-  std::optional<KdLossOptions> distill;    ///< none: cross-entropy on the labels
-  std::int64_t report_every = 100;         ///< steps between looks at the loss
-  std::string checkpoint;                  ///< file; empty: none is written
-  std::int64_t checkpoint_every = 0;       ///< steps; 0: never
+  std::optional<KdLossOptions> distill;  ///< none: cross-entropy on the labels
 };
 
 struct Progress {
   std::int64_t step = 0;  ///< done
   std::int64_t total_steps = 0;
   std::int64_t epoch = 0;  ///< of the last step, from 0
-  double loss = 0;         ///< mean over the batches since the last report
-  double lr = 0;           ///< of the last step
+  double loss = 0;  ///< of all learners together, mean over the batches since the last report
+  double lr = 0;    ///< of the last step, the first learner's
 };
 
-/// One training run. In MathMode::exact on the CPU the weights it ends in are a function of model,
-/// data and options alone: not of threads, instruction set, `accumulate`, or interruptions.
+/// One training run. In MathMode::exact on the CPU the weights it ends in are a function of models,
+/// data and options alone: not of threads, instruction set, interruptions or, where every loss is
+/// per sample, `accumulate`.
 class Trainer {
  public:
-  /// Everything given must outlive the trainer. Throws std::invalid_argument for options out of
-  /// range and for a teacher without `distill` or the reverse.
+  /// Those participants that are trainable learn: from the lessons they receive, added up in their
+  /// order, or, without any, from the labels alone. The recipes' epochs, batch and accumulate must
+  /// be the same. What is pointed at must outlive the trainer. Throws std::invalid_argument for
+  /// options out of range.
+  Trainer(std::vector<Participant> participants, std::vector<Lesson> lessons, BatchSource& data,
+          RunOptions options);
+  /// A student that learns from labels or a teacher.
   Trainer(Module& student, BatchSource& data, const Teacher& teacher,
           const TrainerOptions& options);
 
@@ -84,22 +84,32 @@ class Trainer {
   void run(const std::function<void(const Progress&)>& report = {});
 
  private:
+  void prepare();
+  void make_learners();
   void train_step();
-  Tensor train_part(const Batch& part, std::int64_t first_row);
-  Variable loss_of(const Variable& logits, const Batch& part);
-  Tensor teacher_logits(const Batch& part);
+  void learn(const Batch& batch, const std::vector<std::size_t>& learners);
+  std::vector<View> look_at(const Batch& part, std::int64_t first_row,
+                            const std::vector<std::size_t>& learners);
+  Variable loss_of(std::size_t learner, const std::vector<View>& views, const Batch& part,
+                   double samples) const;
+  double factor_of(const Lesson& lesson) const;
+  std::set<std::string> layers_to_show(std::size_t participant) const;
+  bool needed(std::size_t participant, const std::vector<std::size_t>& learners) const;
   Batch next_batch();
   Progress progress();
+  CheckpointParts checkpoint_parts();
   void checkpoint();
   void give_up(const std::string& what) const;
 
-  Module& student_;
+  std::vector<Participant> participants_;
+  std::vector<Lesson> lessons_;
   BatchSource& data_;
-  Teacher teacher_;
-  TrainerOptions options_;
-  std::unique_ptr<Optimizer> optimizer_;
-  std::optional<Ema> ema_;
+  RunOptions options_;
+  std::vector<std::unique_ptr<Learner>>
+      learners_;                    ///< one per participant; null: it does not learn
+  std::vector<std::size_t> order_;  ///< those that do
   TrainState state_;
+  std::int64_t batch_ = 0, accumulate_ = 1;
   std::int64_t steps_per_epoch_ = 0;
   std::int64_t epoch_ = -1;  ///< that data_ was told the order of
   Tensor loss_sum_;          ///< of the steps since the last report; stays NaN or inf

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/distill/learner.h>
+
+namespace limbeck {
+namespace {
+
+std::unique_ptr<Optimizer> make_optimizer(std::vector<NamedParameter> parameters,
+                                          const Recipe& recipe) {
+  if (const auto* sgd = std::get_if<SgdConfig>(&recipe.optimizer))
+    return std::make_unique<Sgd>(std::move(parameters), *sgd);
+  return std::make_unique<Adamw>(std::move(parameters), std::get<AdamwConfig>(recipe.optimizer));
+}
+
+/// The recipe of adapters, which no parameter group of the model speaks of.
+Recipe without_groups(Recipe recipe) {
+  std::visit([](auto& config) { config.parameters.groups.clear(); }, recipe.optimizer);
+  return recipe;
+}
+
+}  // namespace
+
+Learner::Learner(const Participant& participant, std::vector<NamedParameter> adapters,
+                 std::int64_t total_steps)
+    : participant_(participant),
+      adapters_(std::move(adapters)),
+      schedule_(participant.recipe.schedule) {
+  const Recipe& recipe = participant_.recipe;
+  if (schedule_.total_steps == 0) schedule_.total_steps = total_steps;
+  lr(0);  // refuses a bad schedule now rather than at the first step
+  optimizer_ = make_optimizer(participant_.model->parameters(), recipe);
+  if (recipe.ema_decay > 0) ema_.emplace(participant_.model->parameters(), recipe.ema_decay);
+  if (adapters_.empty()) return;
+  LIMBECK_CHECK(!optimizer_->loss_scale().defined(), "Trainer: \"", participant_.name,
+                "\" learns from features with a scaled loss; expected no loss scaling");
+  adapter_optimizer_ = make_optimizer(adapters_, without_groups(recipe));
+}
+
+void Learner::zero_grad() {
+  optimizer_->zero_grad();
+  if (adapter_optimizer_) adapter_optimizer_->zero_grad();
+}
+
+void Learner::backward(const Variable& loss) const {
+  const Tensor scale = optimizer_->loss_scale();
+  scale.defined() ? loss.backward(scale) : loss.backward();
+}
+
+void Learner::update(std::int64_t step) {
+  optimizer_->step(lr(step));
+  if (adapter_optimizer_) adapter_optimizer_->step(lr(step));
+  if (ema_) ema_->update();
+}
+
+void Learner::end() {
+  if (ema_ && !ema_->swapped()) ema_->swap();
+}
+
+}  // namespace limbeck

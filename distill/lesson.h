@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one participant of a run learns from others: the arrow of every mode.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <limbeck/distill/feature_loss.h>
+#include <limbeck/distill/lesson_schedule.h>
+#include <limbeck/distill/tap_statistics.h>
+#include <limbeck/distill/view.h>
+#include <limbeck/kernels/kd_loss.h>
+
+namespace limbeck {
+
+/// One layer of the receiver learns from one of the source: weight times the loss. Layers are named
+/// as in ModelGraph; features are f32.
+struct FeatureLesson {
+  std::string receiver, source;
+  double weight = 0;
+  std::shared_ptr<FeatureLoss> loss;
+  /// The source is standardised by these before it is encoded; null: it is taken as it is. They
+  /// follow its taps first.
+  std::shared_ptr<TapStatistics> statistics = {};
+  /// Codes of all samples of the data, computed before; undefined: those of the source's taps.
+  Tensor codes = {};
+};
+
+/// Target logits (R,V) made of the sources' and the labels (R).
+using LogitsTarget =
+    std::function<Tensor(const std::vector<Tensor>& sources, const Tensor& labels)>;
+/// Labels (R) in the place of the data's, made of the receiver's logits and the target's.
+using LabelsTarget = std::function<Tensor(const Tensor& receiver, const Tensor& target)>;
+
+/// `receiver` learns from `sources`; both are participants by their number, and no gradient reaches
+/// a source. Forward distillation is a lesson of a small model from a big one, reverse one of a big
+/// model from a small one, mutual both of them.
+struct Lesson {
+  std::size_t receiver = 0;
+  std::vector<std::size_t> sources = {};
+  /// ce_weight is of the labels' cross-entropy; the other weights want a source or a target. None:
+  /// features alone.
+  std::optional<KdLossOptions> logits = {};
+  LogitsTarget target = {};                  ///< none: the only source's logits
+  LabelsTarget labels = {};                  ///< none: the data's
+  std::vector<FeatureLesson> features = {};  ///< of the only source
+  /// Of all terms but the labels' cross-entropy.
+  LessonSchedule schedule = {};
+};
+
+/// The loss (1) of a lesson for one part of a batch of `samples`, `factor` the schedule's: in this
+/// order the logits' terms and each feature's, added up. Sources in the lesson's order. Undefined
+/// when nothing has a weight.
+Variable lesson_loss(const Lesson& lesson, double factor, const View& receiver,
+                     const std::vector<const View*>& sources, const Batch& part, double samples);
+
+/// Whether lesson_loss with this factor reads the sources.
+bool reads_sources(const Lesson& lesson, double factor);
+
+}  // namespace limbeck

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/distill/lesson_checks.h>
+
+#include <algorithm>
+
+namespace limbeck {
+namespace {
+
+void check_recipe(const Participant& participant) {
+  const Recipe& recipe = participant.recipe;
+  LIMBECK_CHECK(recipe.epochs >= 1, "Trainer: epochs is ", recipe.epochs, "; expected >= 1");
+  LIMBECK_CHECK(recipe.batch >= 1, "Trainer: batch is ", recipe.batch, "; expected >= 1");
+  LIMBECK_CHECK(recipe.accumulate >= 1 && recipe.accumulate <= recipe.batch,
+                "Trainer: accumulate is ", recipe.accumulate, "; expected 1..batch, which is ",
+                recipe.batch);
+}
+
+void check_participants(const std::vector<Participant>& participants, const BatchSource& data) {
+  const Participant* first = nullptr;
+  for (const Participant& p : participants) {
+    LIMBECK_CHECK((p.model != nullptr) != p.logits.defined(), "Trainer: \"", p.name,
+                  p.model ? "\" has both a model and logits" : "\" has neither model nor logits",
+                  "; expected one of them");
+    LIMBECK_CHECK(p.model || !data.augments(),
+                  "Trainer: teacher logits computed before for data that is augmented; expected no "
+                  "augmentation, or the teacher's model");
+    if (!p.trainable()) continue;
+    check_recipe(p);
+    if (!first) first = &p;
+    const Recipe &a = first->recipe, &b = p.recipe;
+    LIMBECK_CHECK(a.epochs == b.epochs && a.batch == b.batch && a.accumulate == b.accumulate,
+                  "Trainer: \"", first->name, "\" learns for ", a.epochs, " epochs of batches of ",
+                  a.batch, " in ", a.accumulate, " parts, \"", p.name, "\" for ", b.epochs, " of ",
+                  b.batch, " in ", b.accumulate, "; expected the same");
+  }
+  LIMBECK_CHECK(first, "Trainer: none of ", participants.size(),
+                " participants is trainable; expected at least one");
+}
+
+void check_feature(const FeatureLesson& feature, const Participant& receiver) {
+  LIMBECK_CHECK(feature.loss && feature.weight >= 0, "Trainer: the lesson of layer \"",
+                feature.receiver, "\" has ", feature.loss ? "weight " : "no loss and weight ",
+                feature.weight, "; expected a loss and a weight >= 0");
+  const bool moving = feature.statistics && feature.statistics->momentum > 0;
+  LIMBECK_CHECK(receiver.recipe.accumulate == 1 || (feature.loss->per_sample() && !moving),
+                "Trainer: ", feature.loss->describe(), " of layer \"", feature.receiver,
+                "\" is a loss of the whole batch, which is computed in ",
+                receiver.recipe.accumulate, " parts; expected accumulate = 1");
+}
+
+void check_lesson(const Lesson& lesson, const std::vector<Participant>& participants) {
+  const std::size_t N = participants.size();
+  LIMBECK_CHECK(lesson.receiver < N, "Trainer: a lesson is for participant ", lesson.receiver,
+                "; there are ", N);
+  const Participant& receiver = participants[lesson.receiver];
+  LIMBECK_CHECK(receiver.trainable(), "Trainer: a lesson is for \"", receiver.name,
+                "\", which is frozen; expected a trainable one");
+  for (const std::size_t source : lesson.sources)
+    LIMBECK_CHECK(source < N, "Trainer: a lesson is from participant ", source, "; there are ", N);
+  LIMBECK_CHECK(lesson.target || !lesson.logits || lesson.sources.size() == 1, "Trainer: \"",
+                receiver.name, "\" learns the logits of ", lesson.sources.size(),
+                " sources; expected one, or a target made of them");
+  LIMBECK_CHECK(lesson.features.empty() || lesson.sources.size() == 1, "Trainer: \"", receiver.name,
+                "\" learns features of ", lesson.sources.size(), " sources; expected one");
+  for (const FeatureLesson& feature : lesson.features) {
+    check_feature(feature, receiver);
+    LIMBECK_CHECK(feature.codes.defined() || participants[lesson.sources[0]].model,
+                  "Trainer: layer \"", feature.source, "\" of \"",
+                  participants[lesson.sources[0]].name,
+                  "\" is to be read, which has logits alone; expected a model, or codes");
+  }
+}
+
+}  // namespace
+
+void check_run(const std::vector<Participant>& participants, const std::vector<Lesson>& lessons,
+               const BatchSource& data) {
+  check_participants(participants, data);
+  for (const Lesson& lesson : lessons) check_lesson(lesson, participants);
+}
+
+}  // namespace limbeck

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// A layer's channels brought to mean 0 and variance 1, so that a loss's weight means the same for
+// every model.
+#pragma once
+
+#include <limbeck/core/tensor.h>
+
+namespace limbeck {
+
+/// mean, variance (C) f32 of a layer's channels.
+struct TapStatistics {
+  Tensor mean, variance;
+  double momentum = 0;  ///< share of a new batch in follow(); 0: they stay as they are
+
+  /// Of all rows of taps (...,C) f32, one at least; the population's.
+  static TapStatistics of(const Tensor& taps, double momentum = 0);
+  /// mean and variance = (1 - momentum) old + momentum (those of `taps`), in place.
+  void follow(const Tensor& taps);
+  /// (taps - mean) / sqrt(variance + 1e-4), written; the latter keeps a channel that was constant
+  /// from being blown up when it moves.
+  Tensor standardise(const Tensor& taps) const;
+};
+
+}  // namespace limbeck

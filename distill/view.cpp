@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/distill/view.h>
+
+#include <algorithm>
+#include <optional>
+
+#include <limbeck/autograd/cast.h>
+#include <limbeck/autograd/reshape.h>
+#include <limbeck/kernels/gather.h>
+#include <limbeck/nn/model_graph.h>
+
+namespace limbeck {
+namespace {
+
+/// 16-bit models have f32 losses, whose gradients are scaled before they are rounded.
+Variable widened(const Variable& x) {
+  return dtype_size(x.value().dtype()) == 2 ? cast(x, DType::f32) : x;
+}
+
+Variable logit_rows(const Variable& logits, const Batch& part) {
+  const Shape& shape = logits.shape();
+  return widened(reshape(logits, {part.labels.numel(), shape[shape.rank() - 1]}));
+}
+
+DType dtype_of(Module& model) {
+  const auto parameters = model.parameters();
+  return parameters.empty() ? DType::f32 : parameters.front().value.value().dtype();
+}
+
+Context context_of(const Participant& participant, const Batch& part, const ViewOptions& options) {
+  Context context{.seed = participant.seed,
+                  .step = options.step,
+                  .first_row = options.first_row,
+                  .lengths = part.lengths};
+  context.training = participant.trainable();
+  if (participant.state == ModelState::frozen_batch_statistics ||
+      (context.training && !options.learns))
+    context.statistics = Statistics::batch;
+  return context;
+}
+
+/// The numbers of the layers, ascending.
+std::vector<std::size_t> find_layers(const Participant& participant, const ModelGraph& graph,
+                                     const std::set<std::string>& layers) {
+  std::vector<std::size_t> found;
+  for (std::size_t i = 0; i < graph.size(); ++i)
+    if (layers.contains(graph.name(i))) found.push_back(i);
+  for (const std::string& layer : layers)
+    LIMBECK_CHECK(std::any_of(found.begin(), found.end(),
+                              [&](std::size_t i) { return graph.name(i) == layer; }),
+                  "model \"", participant.name, "\" has no layer \"", layer, "\"; its last is \"",
+                  graph.size() > 0 ? graph.name(graph.size() - 1) : "", "\"");
+  return found;
+}
+
+View run(const Participant& participant, const Batch& part, const ViewOptions& options) {
+  Module& model = *participant.model;
+  Context context = context_of(participant, part, options);
+  const bool ids = part.x.dtype() == DType::i32;
+  const Variable x(ids ? part.x : part.x.to(dtype_of(model)));
+  if (options.layers.empty()) return {logit_rows(model.forward(x, context), part), {}};
+  auto* graph = dynamic_cast<ModelGraph*>(&model);
+  LIMBECK_CHECK(graph, "model \"", participant.name, "\" is no ModelGraph; its layer \"",
+                *options.layers.begin(), "\" cannot be read");
+  View view;
+  const Variable logits = graph->forward(
+      x, context, find_layers(participant, *graph, options.layers),
+      [&](std::size_t i, const Variable& tap) { view.taps[graph->name(i)] = widened(tap); });
+  view.logits = logit_rows(logits, part);
+  return view;
+}
+
+Tensor stored_logits(const Tensor& logits, const Batch& part) {
+  Tensor rows =
+      Tensor::empty({part.samples.dim(0), logits.dim(1)}, logits.dtype(), part.samples.device());
+  gather_rows(rows, logits, part.samples);
+  return rows;
+}
+
+}  // namespace
+
+View look(const Participant& participant, const Batch& part, const ViewOptions& options) {
+  if (!participant.model) return {Variable(stored_logits(participant.logits, part)), {}};
+  std::optional<NoGrad> frozen;
+  if (!participant.trainable() || !options.learns) frozen.emplace();
+  return run(participant, part, options);
+}
+
+}  // namespace limbeck

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// The three modes are one trainer with its arrows turned: what must then be equal is.
+#include <limbeck/distill/trainer.h>
+
+#include <cmath>
+
+#include <limbeck/autograd/arithmetic.h>
+#include <limbeck/distill/adapter.h>
+#include <limbeck/distill/tap.h>
+#include <limbeck/tests/small_run.h>
+#include <limbeck/tests/temporary_folder.h>
+
+namespace limbeck::testing {
+namespace {
+
+/// The mean square of adapter(receiver) - source.
+class SquareLoss : public FeatureLoss {
+ public:
+  SquareLoss(std::int64_t receiver, std::int64_t source, std::uint64_t seed)
+      : source_(source), adapter_(make_adapter(AdapterKind::linear, receiver, source, seed)) {}
+  Shape code_shape() const override { return {source_}; }
+  Tensor encode(const Tensor& source) const override { return source; }
+  Variable loss(const Variable& receiver, const Tensor& code, double mean_over) override {
+    Context context;
+    const Variable r = sub(adapter_->forward(receiver, context), Variable(code));
+    return scale(sum(mul(r, r)), 1 / (mean_over * static_cast<double>(source_)));
+  }
+  std::vector<NamedParameter> parameters() override { return adapter_parameters(*adapter_); }
+  std::string describe() const override { return "square"; }
+
+ private:
+  std::int64_t source_;
+  std::unique_ptr<Module> adapter_;
+};
+
+ModelSpec small_spec() {
+  return {{28, 28, 1},
+          {layer("linear", 20), layer("relu"), layer("dropout", 0, 0.2), layer("linear", 10)}};
+}
+ModelSpec big_spec() {
+  return {{28, 28, 1}, {layer("linear", 50), layer("relu"), layer("linear", 10)}};
+}
+
+constexpr std::uint64_t kSmallSeed = 1, kBigSeed = 2;
+
+/// A small and a big model on 300 drawn digits, and who of them learns.
+struct TwoModels {
+  SmallRun drawn{SmallLoss::labels};
+  std::unique_ptr<TensorSource> data;
+  std::unique_ptr<ModelGraph> small = build_model(small_spec(), 3),
+                              big = build_model(big_spec(), 4);
+  RunOptions options = {.seed = 5, .report_every = 2};
+  std::vector<double> losses = {};
+
+  Participant participant(ModelGraph& model, bool trainable = true) {
+    Recipe recipe = {.epochs = 2,
+                     .batch = 128,
+                     .optimizer = SgdConfig{.momentum = 0.9},
+                     .schedule = {.lr = 0.05}};
+    return {.name = &model == small.get() ? "small" : "big",
+            .model = &model,
+            .state = trainable ? ModelState::trainable : ModelState::frozen_eval,
+            .recipe = recipe,
+            .seed = &model == small.get() ? kSmallSeed : kBigSeed};
+  }
+  Trainer trainer(std::vector<Participant> participants, std::vector<Lesson> lessons) {
+    data = std::make_unique<TensorSource>(drawn.images, drawn.labels, 10, Preprocess{}, Augment{},
+                                          options.seed);
+    return Trainer(std::move(participants), std::move(lessons), *data, options);
+  }
+  void train(std::vector<Participant> participants, std::vector<Lesson> lessons) {
+    trainer(std::move(participants), std::move(lessons)).run([&](const Progress& p) {
+      losses.push_back(p.loss);
+    });
+  }
+  std::vector<std::string> digests() const {
+    return {weights_digest(*small), weights_digest(*big)};
+  }
+};
+
+FeatureLesson square(const std::string& receiver, const std::string& source, std::int64_t from,
+                     std::int64_t to, double weight = 1) {
+  return {receiver, source, weight, std::make_shared<SquareLoss>(from, to, 7)};
+}
+
+/// Lessons of logits and of the hidden layers, which are both named "1" (after the relu).
+Lesson to_small(std::size_t small, std::size_t big) {
+  return {.receiver = small,
+          .sources = {big},
+          .logits = KdLossOptions{.tau = 4, .kd_weight = 0.9, .ce_weight = 0.1},
+          .features = {square("1", "1", 20, 50)}};
+}
+Lesson to_big(std::size_t big, std::size_t small) {
+  return {.receiver = big,
+          .sources = {small},
+          .logits = KdLossOptions{.tau = 4, .kd_weight = 0.9, .ce_weight = 0.1},
+          .features = {square("1", "1", 50, 20)}};
+}
+
+// Reverse distillation of (A,B) is forward distillation of (B,A): who is bigger is nowhere asked.
+TEST(Modes, ReverseIsForwardWithTheModelsSwapped) {
+  TwoModels one, other;
+  one.train({one.participant(*one.big), one.participant(*one.small, false)}, {to_big(0, 1)});
+  other.train({other.participant(*other.small, false), other.participant(*other.big)},
+              {to_big(1, 0)});
+  EXPECT_EQ(one.digests(), other.digests());
+  EXPECT_EQ(one.losses, other.losses);
+  EXPECT_EQ(weights_digest(*one.small), weights_digest(*build_model(small_spec(), 3)));
+}
+
+TEST(Modes, MutualDoesNotDependOnTheOrderOfTheModels) {
+  TwoModels one, other;
+  one.train({one.participant(*one.small), one.participant(*one.big)},
+            {to_small(0, 1), to_big(1, 0)});
+  other.train({other.participant(*other.big), other.participant(*other.small)},
+              {to_big(0, 1), to_small(1, 0)});
+  EXPECT_EQ(one.digests(), other.digests());
+}
+
+// The negative control of the test above.
+TEST(Modes, AlternatingUpdatesDoDependOnIt) {
+  TwoModels one, other;
+  one.options.order = other.options.order = UpdateOrder::alternate;
+  one.train({one.participant(*one.small), one.participant(*one.big)},
+            {to_small(0, 1), to_big(1, 0)});
+  other.train({other.participant(*other.big), other.participant(*other.small)},
+              {to_big(0, 1), to_small(1, 0)});
+  EXPECT_NE(one.digests(), other.digests());
+}
+
+// With one direction off, that side is trained on labels as if it were alone.
+TEST(Modes, MutualWithOneDirectionOffIsForwardFromASourceTrainedOnLabels) {
+  TwoModels mutual, silent, alone;
+  Lesson off = to_big(1, 0);
+  off.logits = KdLossOptions{.tau = 4, .kd_weight = 0, .ce_weight = 1};
+  off.features[0].weight = 0;
+  mutual.train({mutual.participant(*mutual.small), mutual.participant(*mutual.big)},
+               {to_small(0, 1), off});
+  silent.train({silent.participant(*silent.small), silent.participant(*silent.big)},
+               {to_small(0, 1)});
+  alone.train({alone.participant(*alone.big)}, {});
+  EXPECT_EQ(mutual.digests(), silent.digests());
+  EXPECT_EQ(mutual.digests()[1], alone.digests()[1]);
+}
+
+TEST(Modes, TwoLearnersAloneLearnWhatEachWouldAlone) {
+  TwoModels both, small;
+  both.train({both.participant(*both.small), both.participant(*both.big)}, {});
+  small.train({small.participant(*small.small)}, {});
+  EXPECT_EQ(both.digests()[0], small.digests()[0]);
+}
+
+// The losses of a lesson add up in the documented order, and so do their gradients.
+TEST(Modes, TheWholeIsTheSumOfItsParts) {
+  TwoModels m;
+  const Participant small = m.participant(*m.small), big = m.participant(*m.big, false);
+  TensorSource data(m.drawn.images, m.drawn.labels, 10, Preprocess{}, Augment{}, 5);
+  data.begin_epoch({0, 1, 2, 3, 4, 5, 6, 7}, 0);
+  const Batch batch = data.fetch(0, 8, 0);
+  const View source = look(big, batch, {.layers = {"1"}});
+  const auto loss = [&](const Lesson& lesson) {
+    const View view = look(small, batch, {.layers = {"1"}});
+    return lesson_loss(lesson, 1, view, {&source}, batch, 8).value().item();
+  };
+  const Lesson whole = to_small(0, 1);
+  Lesson logits = whole, features = whole;
+  logits.features.clear();
+  features.logits.reset();
+  EXPECT_EQ(loss(whole), static_cast<double>(static_cast<float>(loss(logits)) +
+                                             static_cast<float>(loss(features))));
+}
+
+TEST(Modes, NoGradientReachesASource) {
+  TwoModels m;
+  const Batch batch = [&] {
+    TensorSource data(m.drawn.images, m.drawn.labels, 10, Preprocess{}, Augment{}, 5);
+    data.begin_epoch({0, 1, 2, 3}, 0);
+    return data.fetch(0, 4, 0);
+  }();
+  const View small = look(m.participant(*m.small), batch, {.layers = {"1"}});
+  const View big = look(m.participant(*m.big), batch, {.layers = {"1"}});
+  lesson_loss(to_small(0, 1), 1, small, {&big}, batch, 4).backward();
+  for (const NamedParameter& p : m.big->parameters())
+    EXPECT_FALSE(p.value.grad().defined()) << p.name;
+  EXPECT_TRUE(m.small->parameters()[0].value.grad().defined());
+}
+
+TEST(Modes, AScheduleSilencesTheSourceButNotTheLabels) {
+  TwoModels never, alone;
+  Lesson lesson = to_small(0, 1);
+  lesson.logits->ce_weight = 1;
+  lesson.schedule = {.begin = 1};
+  never.train({never.participant(*never.small), never.participant(*never.big, false)}, {lesson});
+  alone.train({alone.participant(*alone.small)}, {});
+  EXPECT_EQ(never.digests()[0], alone.digests()[0]);
+}
+
+TEST(Modes, StatisticsFollowTheTapsAndResumeToTheBit) {
+  const TemporaryFolder folder;
+  const auto run = [&](TwoModels& m, std::int64_t stop) {
+    m.options.checkpoint = folder.file("c.safetensors");
+    m.options.checkpoint_every = 2;
+    m.options.report_every = 1;
+    Lesson small = to_small(0, 1), big = to_big(1, 0);
+    for (Lesson* lesson : {&small, &big}) {
+      const std::int64_t C = lesson == &small ? 50 : 20;
+      lesson->features[0].statistics = std::make_shared<TapStatistics>(
+          TapStatistics{Tensor::zeros({C}, DType::f32), Tensor::full({C}, 1, DType::f32), 0.1});
+    }
+    Trainer trainer = m.trainer({m.participant(*m.small), m.participant(*m.big)}, {small, big});
+    if (stop == 0) trainer.resume();
+    trainer.run([&](const Progress& p) {
+      if (p.step == stop) throw stop;
+    });
+  };
+  TwoModels whole, first, second;
+  run(whole, -1);
+  std::filesystem::remove(folder.file("c.safetensors"));
+  EXPECT_THROW(run(first, 3), std::int64_t);
+  run(second, 0);
+  EXPECT_EQ(second.digests(), whole.digests());
+}
+
+TEST(Modes, RefusesWhatMakesNoRun) {
+  TwoModels m;
+  const Participant small = m.participant(*m.small), frozen = m.participant(*m.big, false);
+  expect_error([&] { m.trainer({frozen}, {}); }, "none of 1 participants is trainable");
+  expect_error(
+      [&] {
+        m.trainer({small, frozen}, {to_big(1, 0)});
+      },
+      "a lesson is for \"big\", which is frozen");
+  expect_error(
+      [&] {
+        m.trainer({small, frozen}, {to_small(0, 2)});
+      },
+      "a lesson is from participant 2; there are 2");
+  Lesson lesson = to_small(0, 1);
+  lesson.features[0].receiver = "9";
+  expect_error(
+      [&] {
+        m.train({small, frozen}, {lesson});
+      },
+      "model \"small\" has no layer \"9\"; its last is \"3\"");
+  Participant longer = m.participant(*m.big);
+  longer.recipe.epochs = 3;
+  expect_error(
+      [&] {
+        m.trainer({small, longer}, {});
+      },
+      "\"small\" learns for 2 epochs of batches of 128 in 1 parts, \"big\" for 3 of 128");
+}
+
+}  // namespace
+}  // namespace limbeck::testing
