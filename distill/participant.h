@@ -17,13 +17,13 @@ struct Recipe {
   std::int64_t epochs = 0;
   std::int64_t batch = 0;
   std::int64_t accumulate = 1;  ///< a batch is computed in this many parts; the bits stay the same
-  Augment augment;              ///< of images; it is their source that varies them
+  Augment augment = {};         ///< of images; it is their source that varies them
   /// Of parameters and activations; bf16 and f16 have master weights in f32. Whoever builds the
   /// model reads this; losses are computed in f32.
   DType precision = DType::f32;
-  std::variant<SgdConfig, AdamwConfig> optimizer;
-  double ema_decay = 0;  ///< > 0: the run ends in the average of its weights (nn/ema.h)
-  Schedule schedule;     ///< total_steps = 0 stands for the whole run
+  std::variant<SgdConfig, AdamwConfig> optimizer = {};
+  double ema_decay = 0;    ///< > 0: the run ends in the average of its weights (nn/ema.h)
+  Schedule schedule = {};  ///< total_steps = 0 stands for the whole run
 };
 
 /// What a run does with a model. frozen_eval: reads it, in evaluation mode and without dropout.

@@ -7,6 +7,7 @@
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/distill/adapter.h>
 #include <limbeck/distill/tap.h>
+#include <limbeck/tests/device_test.h>
 #include <limbeck/tests/small_run.h>
 #include <limbeck/tests/temporary_folder.h>
 
