@@ -22,6 +22,21 @@ struct Metrics {
   double ece = 0;
 };
 
+/// One bar of a reliability diagram: samples whose confidence, max p, lies in a bin of
+/// Metrics::ece.
+struct ReliabilityBin {
+  std::int64_t samples = 0;
+  double confidence = 0;  ///< their mean; 0 where there are none
+  double accuracy = 0;    ///< the share of them that is right; 0 where there are none
+};
+
+/// How far a model's probabilities can be believed.
+struct Calibration {
+  std::array<ReliabilityBin, kEceBins> bins;
+  /// Mean of sum over classes of (p_c - [c is the label])^2, Brier 1950: 0 to 2.
+  double brier = 0;
+};
+
 /// Measures a model part by part: what comes out is what measure says of all parts together.
 class MetricsMeter {
  public:
@@ -31,15 +46,17 @@ class MetricsMeter {
   void add(const Tensor& logits, const Tensor& labels);
   /// Throws std::invalid_argument when no row counted.
   Metrics result() const;
+  /// Throws std::invalid_argument when no row counted.
+  Calibration calibration() const;
 
  private:
   /// Sums over one bin of a reliability diagram.
   struct Bin {
-    std::int64_t correct = 0;
+    std::int64_t samples = 0, correct = 0;
     double confidence = 0;
   };
   std::int64_t samples_ = 0, errors_ = 0;
-  double nll_ = 0;
+  double nll_ = 0, brier_ = 0;
   std::array<Bin, kEceBins> bins_;
 };
 

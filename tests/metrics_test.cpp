@@ -30,6 +30,45 @@ TEST(Metrics, HandNumbers) {
   EXPECT_NEAR(m.ece, 1.0 / 3, 1e-15);
 }
 
+TEST(Metrics, CalibrationHandNumbers) {
+  // As above. Brier: (1/4)^2 2, (3/4)^2 2, (1/2)^2 2: together 7/4.
+  MetricsMeter meter;
+  meter.add(logits({kLog3, 0, 0, kLog3, 5, 5}, {3, 2}), labels({0, 0, 0}));
+  const Calibration c = meter.calibration();
+  EXPECT_NEAR(c.brier, 1.75 / 3, 1e-15);
+  for (std::size_t b = 0; b < c.bins.size(); ++b)  // (11/15, 12/15] holds 3/4, (7/15, 8/15] 1/2
+    EXPECT_EQ(c.bins[b].samples, b == 11 ? 2 : b == 7 ? 1 : 0) << b;
+  EXPECT_NEAR(c.bins[11].confidence, 0.75, 1e-15);
+  EXPECT_EQ(c.bins[11].accuracy, 0.5);
+  EXPECT_EQ(c.bins[7].accuracy, 1);
+  EXPECT_EQ(c.bins[0].confidence, 0);
+}
+
+// Sure and right: 0. Sure and wrong: 2. All classes alike: 1 - 1/V.
+TEST(Metrics, BrierHasItsEnds) {
+  const auto brier = [](const Tensor& z, const Tensor& y) {
+    MetricsMeter meter;
+    meter.add(z, y);
+    return meter.calibration().brier;
+  };
+  EXPECT_EQ(brier(logits({1e4, 0, 0}, {1, 3}), labels({0})), 0);
+  EXPECT_EQ(brier(logits({1e4, 0, 0}, {1, 3}), labels({2})), 2);
+  EXPECT_NEAR(brier(logits({7, 7, 7, 7}, {1, 4}), labels({2})), 0.75, 1e-15);
+}
+
+// ECE is what the diagram shows.
+TEST(Metrics, EceIsTheMeanGapOfTheBins) {
+  MetricsMeter meter;
+  const std::vector<double> z = random_values(60 * 4, 3);
+  std::vector<std::int32_t> y;
+  for (int i = 0; i < 60; ++i) y.push_back(i % 4);
+  meter.add(logits(z, {60, 4}), labels(y));
+  double gap = 0;
+  for (const ReliabilityBin& bin : meter.calibration().bins)
+    gap += static_cast<double>(bin.samples) / 60 * std::abs(bin.accuracy - bin.confidence);
+  EXPECT_NEAR(gap, meter.result().ece, 1e-14);
+}
+
 TEST(Metrics, BinsAreClosedAbove) {
   // Confidence 2/3 = 10/15 ends bin 10; 0.68 lies in bin 11. Right and wrong: were they in one bin,
   // ECE would be |1 - 1.3467| / 2.
@@ -88,6 +127,7 @@ TEST(Fidelity, KlIsFiniteForLogitsFarApart) {
 }
 
 TEST(Metrics, Rejections) {
+  expect_error([] { MetricsMeter().calibration(); }, "measure: no label counts");
   const Tensor z = Tensor::zeros({3, 2});
   expect_error([&] { measure(Tensor::zeros({3}), labels({0})); },
                "measure: logits are f32 (3); expected floating (N,V) with N, V >= 1");
