@@ -26,6 +26,7 @@ class BatchNorm : public Module {
   std::vector<NamedParameter> parameters() override;
   std::vector<NamedBuffer> buffers() override;
   std::string describe() const override;
+  const BatchNormOptions& options() const { return options_; }
 
  private:
   std::int64_t channels_;

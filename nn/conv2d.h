@@ -18,6 +18,7 @@ class Conv2d : public Module {
   Shape output_shape(const Shape& input) const override;
   std::vector<NamedParameter> parameters() override;
   std::string describe() const override;
+  const Conv2dOptions& options() const { return options_; }
 
  private:
   Conv2dOptions options_;

@@ -16,6 +16,7 @@ class LayerNorm : public Module {
   Shape output_shape(const Shape& input) const override;
   std::vector<NamedParameter> parameters() override;
   std::string describe() const override;
+  double eps() const { return eps_; }
 
  private:
   std::int64_t features_;
@@ -33,6 +34,7 @@ class RMSNorm : public Module {
   Shape output_shape(const Shape& input) const override;
   std::vector<NamedParameter> parameters() override;
   std::string describe() const override;
+  double eps() const { return eps_; }
 
  private:
   std::int64_t features_;
