@@ -64,9 +64,9 @@ Variable ChannelMoments::loss(const Variable& receiver, const Tensor& code, doub
     return scale(sub(apart, scale(mean_kernel(a, b), 2)), 1 / mean_over);
   }
   const std::int64_t P = grid_.positions(), rows = code.dim(0) * P;
-  const Variable mean_square =
-      gram_compare(reshape(second_moments(a), {rows, P}), code.reshape({rows, P}));
-  return scale(mean_square, static_cast<double>(rows * P) / mean_over);
+  // A mean over rows of P elements, of mean_over / P rows: a sum over the P^2 of a sample.
+  return gram_compare(reshape(second_moments(a), {rows, P}), code.reshape({rows, P}),
+                      {.mean_over = mean_over / static_cast<double>(P)});
 }
 
 std::string ChannelMoments::describe() const {

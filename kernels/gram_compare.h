@@ -10,9 +10,14 @@ namespace limbeck {
 
 inline constexpr int kMaxGramDegree = 8;
 
+/// square: l(e) = e^2. huber: e^2 / 2 for |e| <= 1, beyond it |e| - 1/2.
+enum class GramPenalty { square, huber };
+
 struct GramCompareOptions {
   std::vector<double> coefficients = {0, 1};  ///< a_0 to a_P, P from 1 to kMaxGramDegree
+  GramPenalty penalty = GramPenalty::square;
   bool relative = false;
+  double mean_over = 0;  ///< rows the loss is a mean over; 0: all N
 };
 
 /// All written. dgram may be undefined, or the student's matrix.
@@ -22,13 +27,13 @@ struct GramCompareOutputs {
   Tensor scale;  ///< (1), as loss
 };
 
-/// With k(g) = sum_p a_p g^p, elementwise, and means over all elements of student and teacher
-/// (N,M), one floating dtype:
-///   loss = mean (k(student) - k(teacher))^2, and with `relative` that over mean k(teacher)^2
-///   dgram = 2 / (N M) (k(student) - k(teacher)) k'(student)
-///   scale = 1, with `relative` 1 / mean k(teacher)^2
+/// With k(g) = sum_p a_p g^p, elementwise, sums over all elements of student and teacher (N,M), of
+/// one floating dtype, and n = mean_over M:
+///   loss = sum l(k(student) - k(teacher)) / n, with `relative` over sum k(teacher)^2 / n
+///   dgram = l'(k(student) - k(teacher)) k'(student) / n
+///   scale = 1, with `relative` n / sum k(teacher)^2
 /// dgram is therefore as symmetric as the two matrices are. Where k(teacher) is 0 everywhere there
-/// is no relative error, and the mean is not divided. Sums in f32 (f64 for f64), per row and then
+/// is no relative error, and the loss is not divided. Sums in f32 (f64 for f64), per row and then
 /// over the rows in their order. a_0 changes nothing but what `relative` divides by.
 void gram_compare_forward_with_grad(GramCompareOutputs& out, const Tensor& student,
                                     const Tensor& teacher, const GramCompareOptions& options);
