@@ -14,8 +14,10 @@ namespace limbeck {
 struct GaussianLaplaceOptions {
   Likelihood kind = Likelihood::mixture;
   AdapterKind adapter = AdapterKind::linear;
-  ChannelStatistics standardise = {};  ///< none: the code is the raw feature
-  std::uint64_t seed = 0;              ///< of the adapter; another one for each tap
+  std::uint64_t seed = 0;  ///< of the adapter; another one for each tap
+  /// Of the source's channels, (C) each, over its training data, both or neither: the code is
+  /// (t - mean) / sqrt(deviation^2 + 1e-5), or t.
+  Tensor mean = {}, deviation = {};
 };
 
 /// The variational likelihood head of Ahn et al., "Variational information distillation for

@@ -40,8 +40,10 @@ struct KernelMmdLossOptions {
   /// The rows of the population: every position of every sample, or one average per sample.
   bool every_position = false;
   AdapterKind adapter = AdapterKind::linear;  ///< of a receiver of another width
-  ChannelStatistics standardise = {};         ///< none: the code is the raw feature
   std::uint64_t seed = 0;                     ///< of adapter and frequencies
+  /// Of the source's channels, (C) each, over its training data, both or neither: the code is
+  /// (t - mean) / sqrt(deviation^2 + 1e-5), or t.
+  Tensor mean = {}, deviation = {};
 };
 
 /// The code is the source's rows, standardised where statistics are given; the loss is the

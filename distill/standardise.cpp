@@ -7,17 +7,17 @@
 
 namespace limbeck {
 
-Standardise::Standardise(const char* op, const ChannelStatistics& statistics, std::int64_t C,
-                         DType dtype, Device device) {
+Standardise::Standardise(const char* op, const Tensor& mean, const Tensor& deviation,
+                         std::int64_t C, DType dtype, Device device) {
   const auto taken = [&](const char* name, const Tensor& t) {
     LIMBECK_CHECK(t.defined() && t.shape() == Shape{C} && is_floating(t.dtype()), op, ": ", name,
                   " has shape ", t.defined() ? t.shape() : Shape{}, "; expected (", C,
                   "), mean and deviation both or neither");
     return t.to(device).to(dtype).reshape({1, C});
   };
-  if (!statistics.mean.defined() && !statistics.deviation.defined()) return;
-  mean_ = taken("mean", statistics.mean);
-  variance_ = taken("deviation", statistics.deviation).clone();
+  if (!mean.defined() && !deviation.defined()) return;
+  mean_ = taken("mean", mean);
+  variance_ = taken("deviation", deviation).clone();
   mul(variance_, variance_, variance_);
 }
 

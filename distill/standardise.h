@@ -6,18 +6,13 @@
 
 namespace limbeck {
 
-/// Of the source's channels, (C) each and any floating dtype, over its training data; both or
-/// neither.
-struct ChannelStatistics {
-  Tensor mean = {}, deviation = {};
-};
-
-/// (x - mean) / sqrt(deviation^2 + 1e-5) for rows x (R,C); x itself without statistics.
+/// (x - mean) / sqrt(deviation^2 + 1e-5) for rows x (R,C): mean and deviation (C) of any floating
+/// dtype, those of the source's channels over its training data. x itself without them.
 class Standardise {
  public:
-  /// `op` names whom errors are about.
-  Standardise(const char* op, const ChannelStatistics& statistics, std::int64_t C, DType dtype,
-              Device device);
+  /// Both or neither are defined; `op` names whom errors are about.
+  Standardise(const char* op, const Tensor& mean, const Tensor& deviation, std::int64_t C,
+              DType dtype, Device device);
   Tensor operator()(const Tensor& rows) const;
   bool defined() const { return mean_.defined(); }
 

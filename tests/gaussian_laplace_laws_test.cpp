@@ -76,9 +76,10 @@ TEST(GaussianLaplaceLaws, TheLedgerIsTheInformation) {
   e = standardise(e);
   std::vector<double> t(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) t[i] = 3 + 5 * (0.8 * x[i] + 0.6 * e[i]);
-  const ChannelStatistics statistics{Tensor::full({1}, 3, DType::f64),
-                                     Tensor::full({1}, 5, DType::f64)};
-  GaussianLaplace technique({1}, {1}, {.kind = Likelihood::gauss, .standardise = statistics},
+  GaussianLaplace technique({1}, {1},
+                            {.kind = Likelihood::gauss,
+                             .mean = Tensor::full({1}, 3, DType::f64),
+                             .deviation = Tensor::full({1}, 5, DType::f64)},
                             DType::f64);
   const Tensor code = technique.encode(Tensor::from(t, {R, 1}));
   const Variable tap(Tensor::from(x, {R, 1}));
