@@ -7,6 +7,7 @@
 
 #include <limbeck/tools/bench/bench_command.h>
 #include <limbeck/tools/inspect.h>
+#include <limbeck/tools/recover_command.h>
 #include <limbeck/tools/version.h>
 
 namespace limbeck {
@@ -17,6 +18,7 @@ struct Request {
   RunArguments run;
   InspectArguments inspect;
   BenchArguments bench;
+  RecoverArguments recover;
   std::string path;
   std::function<bool()> action;  ///< false: exit code 1 without an exception
 };
@@ -117,6 +119,24 @@ void add_bench(CLI::App& app, Request& request, const Console& console) {
   sub.callback([&] { request.action = [&] { return bench_command(bench, console.out), true; }; });
 }
 
+void add_recover(CLI::App& app, Request& request, const Console& console) {
+  CLI::App& sub = *app.add_subcommand("recover", "count the measurements sparse recovery takes");
+  RecoverArguments& recover = request.recover;
+  sub.add_option("--dimension", recover.trials.dimension, "elements of a vector");
+  sub.add_option("--sparsity", recover.sparsity, "how many of them are not 0; several");
+  sub.add_option("--measurements", recover.measurements,
+                 "several; default: every fourth number to the first that recovers 99 %");
+  sub.add_option("--trials", recover.trials.trials, "vectors and matrices for each");
+  sub.add_option("--matrix", recover.matrix,
+                 "gaussian, rademacher, achlioptas, count_sketch or srht");
+  sub.add_option("--method", recover.method, "omp or fista");
+  sub.add_option("--seed", recover.trials.seed, "of vectors and matrices");
+  sub.add_option("--json", recover.json, "file to write the results to");
+  sub.add_option("--threads", recover.machine.threads, "CPU threads; no result depends on them");
+  sub.callback(
+      [&] { request.action = [&] { return recover_command(recover, console.out), true; }; });
+}
+
 void define(CLI::App& app, Request& request, const Console& console) {
   app.set_version_flag("--version", "limbeck " + version() + ", commit " + commit());
   app.require_subcommand(0, 1);
@@ -125,6 +145,7 @@ void define(CLI::App& app, Request& request, const Console& console) {
   add_reproduce(app, request, console);
   add_inspections(app, request, console);
   add_bench(app, request, console);
+  add_recover(app, request, console);
 }
 
 /// An error as one line.
