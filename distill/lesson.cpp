@@ -18,20 +18,6 @@ Variable weighted(const Variable& loss, double weight) {
   return weight == 1 ? loss : scale(loss, weight);
 }
 
-/// The same terms, all but the labels' cross-entropy weakened.
-KdLossOptions weakened(KdLossOptions loss, double factor) {
-  for (double* weight : {&loss.kd_weight, &loss.reverse_kl_weight, &loss.jsd_weight,
-                         &loss.tvd_weight, &loss.tckd_weight, &loss.nckd_weight})
-    *weight *= factor;
-  return loss;
-}
-
-bool reads_target(const KdLossOptions& loss) {
-  return loss.kd_weight + loss.reverse_kl_weight + loss.jsd_weight + loss.tvd_weight +
-             loss.tckd_weight + loss.nckd_weight >
-         0;
-}
-
 Variable logits_loss(const Lesson& lesson, const KdLossOptions& loss, const View& receiver,
                      const std::vector<const View*>& sources, const Tensor& labels) {
   std::vector<Tensor> seen;
@@ -39,15 +25,6 @@ Variable logits_loss(const Lesson& lesson, const KdLossOptions& loss, const View
   const Tensor target = lesson.target ? lesson.target(seen, labels) : seen.at(0);
   const Tensor told = lesson.labels ? lesson.labels(receiver.logits.value(), target) : labels;
   return kd_loss(receiver.logits, target, told, loss);
-}
-
-Tensor code_of(const FeatureLesson& feature, const View& source) {
-  Tensor tap = source.taps.at(feature.source).value();
-  if (feature.statistics) {
-    feature.statistics->follow(tap);
-    tap = feature.statistics->standardise(tap);
-  }
-  return feature.loss->encode(tap);
 }
 
 Tensor stored_code(const Tensor& codes, const Tensor& samples) {
@@ -61,15 +38,34 @@ Tensor stored_code(const Tensor& codes, const Tensor& samples) {
 
 Variable feature_loss(const FeatureLesson& feature, const View& receiver,
                       const std::vector<const View*>& sources, const Batch& part, double samples) {
-  const Tensor code = feature.codes.defined() ? stored_code(feature.codes, part.samples)
-                                              : code_of(feature, *sources.at(0));
+  const Tensor code = feature.codes.defined()
+                          ? stored_code(feature.codes, part.samples)
+                          : code_of(feature, sources.at(0)->taps.at(feature.source).value());
   return feature.loss->loss(receiver.taps.at(feature.receiver), code, samples);
 }
 
 }  // namespace
 
+double soft_weights(const KdLossOptions& loss) {
+  return loss.kd_weight + loss.reverse_kl_weight + loss.jsd_weight + loss.tvd_weight +
+         loss.tckd_weight + loss.nckd_weight;
+}
+
+KdLossOptions scale_soft_weights(KdLossOptions loss, double factor) {
+  for (double* weight : {&loss.kd_weight, &loss.reverse_kl_weight, &loss.jsd_weight,
+                         &loss.tvd_weight, &loss.tckd_weight, &loss.nckd_weight})
+    *weight *= factor;
+  return loss;
+}
+
+Tensor code_of(const FeatureLesson& feature, const Tensor& tap) {
+  if (!feature.statistics) return feature.loss->encode(tap);
+  feature.statistics->follow(tap);
+  return feature.loss->encode(feature.statistics->standardise(tap));
+}
+
 bool reads_sources(const Lesson& lesson, double factor) {
-  if (lesson.logits && reads_target(weakened(*lesson.logits, factor))) return true;
+  if (lesson.logits && soft_weights(*lesson.logits) * factor > 0) return true;
   for (const FeatureLesson& feature : lesson.features)
     if (factor * feature.weight > 0 && !feature.codes.defined()) return true;
   return false;
@@ -80,9 +76,9 @@ Variable lesson_loss(const Lesson& lesson, double factor, const View& receiver,
   Variable total;
   if (lesson.logits) {
     const Tensor labels = part.labels.reshape({part.labels.numel()});
-    KdLossOptions loss = weakened(*lesson.logits, factor);
+    KdLossOptions loss = scale_soft_weights(*lesson.logits, factor);
     loss.mean_over = part.targets;
-    if (reads_target(loss))
+    if (soft_weights(loss) > 0)
       total = logits_loss(lesson, loss, receiver, sources, labels);
     else if (loss.ce_weight > 0)
       total = weighted(cross_entropy(receiver.logits, labels, {.mean_over = part.targets}),

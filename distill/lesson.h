@@ -16,6 +16,10 @@
 
 namespace limbeck {
 
+/// All weights but the labels' cross-entropy: added up, and multiplied by a factor.
+double soft_weights(const KdLossOptions& loss);
+KdLossOptions scale_soft_weights(KdLossOptions loss, double factor);
+
 /// One layer of the receiver learns from one of the source: weight times the loss. Layers are named
 /// as in ModelGraph; features are f32.
 struct FeatureLesson {
@@ -34,6 +38,9 @@ using LogitsTarget =
     std::function<Tensor(const std::vector<Tensor>& sources, const Tensor& labels)>;
 /// Labels (R) in the place of the data's, made of the receiver's logits and the target's.
 using LabelsTarget = std::function<Tensor(const Tensor& receiver, const Tensor& target)>;
+
+/// The code of a batch of the source's taps: standardised, where asked for, and encoded.
+Tensor code_of(const FeatureLesson& feature, const Tensor& tap);
 
 /// `receiver` learns from `sources`; both are participants by their number, and no gradient reaches
 /// a source. Forward distillation is a lesson of a small model from a big one, reverse one of a big

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include <limbeck/tools/distill_json.h>
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/model_json.h>
 #include <limbeck/tools/preprocess_json.h>
@@ -146,16 +147,46 @@ std::vector<std::int64_t> read_classes(const JsonObject& object, const char* key
   return list;
 }
 
-Arm read_arm(const json& value, const std::string& path, const Arm& student) {
+/// What learns in an arm that says nothing of it.
+void set_learners(Arm& arm, const Arm& student, const std::optional<TeacherConfig>& teacher) {
+  arm.model = student.model;
+  arm.recipe = student.recipe;
+  if (!arm.distill || arm.distill->mode == Mode::forward) return;
+  LIMBECK_CHECK(teacher, "arms.", arm.name,
+                ".distill: there is no teacher in this file whose shape the learner could have; "
+                "expected one under \"teacher\"");
+  if (arm.distill->mode == Mode::mutual) {
+    arm.partner = *teacher;
+    return;
+  }
+  arm.model = teacher->model;
+  if (teacher->recipe) arm.recipe = *teacher->recipe;
+}
+
+/// Models that learn from each other see the same batches.
+void share_batches(Arm& arm) {
+  if (!arm.partner) return;
+  if (!arm.partner->recipe) arm.partner->recipe = arm.recipe;
+  Recipe& recipe = *arm.partner->recipe;
+  recipe.epochs = arm.recipe.epochs;
+  recipe.batch = arm.recipe.batch;
+  recipe.accumulate = arm.recipe.accumulate;
+  recipe.augment = arm.recipe.augment;
+}
+
+Arm read_arm(const json& value, const std::string& path, const Arm& student,
+             const std::optional<TeacherConfig>& teacher) {
   const JsonObject object(value, path,
                           {"name", "model", "recipe", "distill", "omit_classes", "only_classes",
                            "bias_sweep", "reference"});
-  Arm arm = student;
+  Arm arm;
   arm.name = read_name(object);
-  if (object.has("model")) arm.model = read_model(object.at("model"), object.path("model"), {});
-  if (object.has("recipe")) arm.recipe = read_recipe(object.at("recipe"), object.path("recipe"));
   if (object.has("distill"))
     arm.distill = read_distill(object.at("distill"), object.path("distill"));
+  set_learners(arm, student, teacher);
+  if (object.has("model")) arm.model = read_model(object.at("model"), object.path("model"), {});
+  if (object.has("recipe")) arm.recipe = read_recipe(object.at("recipe"), object.path("recipe"));
+  share_batches(arm);
   arm.omit_classes = read_classes(object, "omit_classes");
   arm.only_classes = read_classes(object, "only_classes");
   LIMBECK_CHECK(arm.omit_classes.empty() || arm.only_classes.empty(), path,
@@ -165,16 +196,28 @@ Arm read_arm(const json& value, const std::string& path, const Arm& student) {
   return arm;
 }
 
-std::vector<Arm> read_arms(const JsonObject& file, const Arm& student, bool has_teacher) {
+/// A source is the teacher or an arm that was trained before.
+void check_source(const Arm& arm, const std::string& path, const std::set<std::string>& known,
+                  bool has_teacher) {
+  if (!arm.distill || arm.distill->source.empty()) return;
+  const std::string& source = arm.distill->source;
+  LIMBECK_CHECK(source != "teacher" || has_teacher, path,
+                ".distill: there is no teacher in this file; expected one under \"teacher\"");
+  LIMBECK_CHECK(known.contains(source), path, ".distill.source: is \"", source,
+                "\"; expected \"teacher\" or the name of an earlier arm");
+}
+
+std::vector<Arm> read_arms(const JsonObject& file, const Arm& student,
+                           const std::optional<TeacherConfig>& teacher) {
   if (!file.has("arms")) return {student};
   std::vector<Arm> arms;
   std::set<std::string> names = {"teacher"};
   for (const auto& [value, path] : file.elements("arms")) {
-    arms.push_back(read_arm(value, path, student));
-    LIMBECK_CHECK(names.insert(arms.back().name).second, path, ".name: \"", arms.back().name,
-                  "\" is taken; expected names of their own");
-    LIMBECK_CHECK(has_teacher || !arms.back().distill, path,
-                  ".distill: there is no teacher in this file; expected one under \"teacher\"");
+    arms.push_back(read_arm(value, path, student, teacher));
+    check_source(arms.back(), path, names, teacher.has_value());
+    for (const std::string& name : learner_names(arms.back()))
+      LIMBECK_CHECK(names.insert(name).second, path, ".name: \"", name,
+                    "\" is taken; expected names of their own");
   }
   LIMBECK_CHECK(!arms.empty(), "arms: is empty; expected at least one student");
   return arms;
@@ -191,6 +234,15 @@ std::vector<std::uint64_t> read_seeds(const JsonObject& file) {
 
 }  // namespace
 
+std::vector<std::string> learner_names(const Arm& arm) {
+  std::vector<std::string> names = {arm.name};
+  if (!arm.partner) return names;
+  for (std::size_t i = 1; i < arm.distill->students; ++i)
+    names.push_back(detail::concat(arm.name, "-", i + 1));
+  names.push_back(arm.name + "-teacher");
+  return names;
+}
+
 Experiment read_experiment(const json& value) {
   const JsonObject file(
       value, "",
@@ -201,7 +253,7 @@ Experiment read_experiment(const json& value) {
   experiment.seeds = read_seeds(file);
   if (file.has("teacher")) experiment.teacher = read_teacher(file.at("teacher"), "teacher");
   const Arm student = read_student(file.at("student"), "student");
-  experiment.arms = read_arms(file, student, experiment.teacher.has_value());
+  experiment.arms = read_arms(file, student, experiment.teacher);
   experiment.report_every = file.integer("report_every", 1, experiment.report_every);
   experiment.checkpoint_every = file.integer("checkpoint_every", 0, experiment.checkpoint_every);
   return experiment;

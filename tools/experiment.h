@@ -13,6 +13,7 @@
 #include <limbeck/nn/model.h>
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/dataset.h>
+#include <limbeck/tools/distill_config.h>
 #include <limbeck/tools/text_dataset.h>
 
 namespace limbeck {
@@ -45,17 +46,25 @@ struct TeacherConfig {
   Reference reference;
 };
 
-/// One student.
+/// One student, or another model that learns: in reverse mode one of the teacher's shape, in mutual
+/// mode both.
 struct Arm {
   std::string name;
   ModelSpec model;
   Recipe recipe;
-  std::optional<KdLossOptions> distill;    ///< none: trained on the labels
+  std::optional<DistillConfig> distill;  ///< none: trained on the labels
+  /// Mutual: the one of the teacher's shape. Its recipe's epochs, batch, accumulate and augment are
+  /// the student's.
+  std::optional<TeacherConfig> partner;
   std::vector<std::int64_t> omit_classes;  ///< left out of its training data
   std::vector<std::int64_t> only_classes;  ///< all that is left of it; empty: no such limit
   std::vector<std::int64_t> bias_sweep;    ///< swept after training (distill/bias_sweep.h)
   Reference reference;
 };
+
+/// What an arm's models are called in results and folders: its name; in mutual mode also
+/// "<name>-2".. of further students and "<name>-teacher".
+std::vector<std::string> learner_names(const Arm& arm);
 
 struct Experiment {
   std::string name;
@@ -76,11 +85,10 @@ struct Experiment {
 ///   reference]}], [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep,
 ///   reference]}]], [report_every, checkpoint_every] recipe {epochs, batch, [accumulate, augment,
 ///   precision, ema_decay], optimizer {type, lr, weight_decay, [groups [{match, [lr_scale,
-///   weight_decay]}], max_grad_norm, loss_scale], ...}, schedule {type, ...}}; distill {mode, tau,
-///   kd_weight, ce_weight, [reverse_kl_weight, jsd_weight, jsd_beta, tvd_weight, tckd_weight,
-///   nckd_weight]}
-/// An arm without model or recipe has the student's; without arms there is one, "student", trained
-/// on the labels. Models get their input shape later, from the data. Throws std::invalid_argument
+///   weight_decay]}], max_grad_norm, loss_scale], ...}, schedule {type, ...}}; distill as
+///   tools/distill_json.h says
+/// An arm without model or recipe has the student's, in reverse mode the teacher's; without arms
+/// there is one, "student", trained on the labels. Models get their input shape later, from the data. Throws std::invalid_argument
 /// as JsonObject does.
 Experiment read_experiment(const nlohmann::json& file);
 

@@ -157,6 +157,21 @@ std::string JsonObject::text(const char* key, std::optional<std::string> fallbac
   return at(key).get<std::string>();
 }
 
+double JsonObject::at_least_zero(const char* key, std::optional<double> fallback) const {
+  const double value = number(key, fallback);
+  LIMBECK_CHECK(value >= 0, path(key), ": is ", value, "; expected >= 0");
+  return value;
+}
+
+std::string JsonObject::choice(const char* key, const std::vector<std::string_view>& choices,
+                               std::optional<std::string> fallback) const {
+  const std::string given = text(key, std::move(fallback));
+  LIMBECK_CHECK(std::find(choices.begin(), choices.end(), given) != choices.end(), path(key),
+                ": unknown ", key, " \"", given, "\"; did you mean \"",
+                nearest_word(given, choices), "\"?");
+  return given;
+}
+
 std::vector<JsonObject::Element> JsonObject::elements(const char* key) const {
   std::vector<Element> list;
   if (!has(key)) return list;

@@ -37,8 +37,12 @@ class JsonObject {
   std::int64_t integer(const char* key, std::int64_t least,
                        std::optional<std::int64_t> fallback = {}) const;
   double number(const char* key, std::optional<double> fallback = {}) const;
+  double at_least_zero(const char* key, std::optional<double> fallback = {}) const;
   bool flag(const char* key, std::optional<bool> fallback = {}) const;
   std::string text(const char* key, std::optional<std::string> fallback = {}) const;
+  /// A text that is one of `choices`; the message names the nearest.
+  std::string choice(const char* key, const std::vector<std::string_view>& choices,
+                     std::optional<std::string> fallback = {}) const;
   /// An array of integers >= least; empty when the key is absent.
   std::vector<std::int64_t> integers(const char* key, std::int64_t least) const;
   /// An array's elements, each with its path; empty when the key is absent.

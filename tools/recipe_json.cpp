@@ -9,24 +9,9 @@ using nlohmann::json;
 
 namespace {
 
-[[noreturn]] void unknown_choice(const JsonObject& object, const char* key,
-                                 std::initializer_list<std::string_view> choices) {
-  const std::string given = object.text(key);
-  throw std::invalid_argument(detail::concat(object.path(key), ": unknown ", key, " \"", given,
-                                             "\"; did you mean \"", nearest_word(given, choices),
-                                             "\"?"));
-}
-
 void check_keys(const json& value, const std::string& path,
                 std::initializer_list<std::string_view> keys) {
   const JsonObject checked(value, path, keys);
-}
-
-double at_least_zero(const JsonObject& object, const char* key,
-                     std::optional<double> fallback = {}) {
-  const double value = object.number(key, fallback);
-  LIMBECK_CHECK(value >= 0, object.path(key), ": is ", value, "; expected >= 0");
-  return value;
 }
 
 /// A number in [0, 1).
@@ -41,8 +26,8 @@ ParameterGroup read_group(const json& value, const std::string& path) {
   const JsonObject object(value, path, {"match", "lr_scale", "weight_decay"});
   ParameterGroup group;
   group.match = object.text("match");
-  group.lr_scale = at_least_zero(object, "lr_scale", 1);
-  if (object.has("weight_decay")) group.weight_decay = at_least_zero(object, "weight_decay");
+  group.lr_scale = object.at_least_zero("lr_scale", 1);
+  if (object.has("weight_decay")) group.weight_decay = object.at_least_zero("weight_decay");
   return group;
 }
 
@@ -55,7 +40,7 @@ double above_zero(const JsonObject& object, const char* key) {
 /// What every optimiser has.
 ParameterConfig read_parameters(const JsonObject& object, std::optional<double> weight_decay) {
   ParameterConfig config;
-  config.weight_decay = at_least_zero(object, "weight_decay", weight_decay);
+  config.weight_decay = object.at_least_zero("weight_decay", weight_decay);
   config.decay_biases = object.flag("decay_biases", true);
   if (object.has("groups"))
     for (const auto& [value, path] : object.elements("groups"))
@@ -95,10 +80,8 @@ JsonObject any_optimizer(const json& value, const std::string& path) {
 
 std::variant<SgdConfig, AdamwConfig> read_optimizer(const json& value, const std::string& path) {
   const JsonObject any = any_optimizer(value, path);
-  const std::string type = any.text("type");
-  if (type == "sgd") return read_sgd(value, path);
-  if (type == "adamw") return read_adamw(value, path);
-  unknown_choice(any, "type", {"sgd", "adamw"});
+  if (any.choice("type", {"sgd", "adamw"}) == "sgd") return read_sgd(value, path);
+  return read_adamw(value, path);
 }
 
 Schedule read_schedule(const json& value, const std::string& path, double lr) {
@@ -107,21 +90,19 @@ Schedule read_schedule(const json& value, const std::string& path, double lr) {
   Schedule schedule;
   schedule.lr = lr;
   schedule.warmup_steps = any.integer("warmup_steps", 0, 0);
-  const std::string type = any.text("type");
+  const std::string type = any.choice("type", {"constant", "cosine", "step"});
   if (type == "constant") {
     check_keys(value, path, {"type", "warmup_steps"});
   } else if (type == "cosine") {
     check_keys(value, path, {"type", "warmup_steps", "total_steps", "final_lr"});
     schedule.kind = ScheduleKind::cosine;
     schedule.total_steps = any.integer("total_steps", 1, 0);
-    schedule.final_lr = at_least_zero(any, "final_lr", 0);
-  } else if (type == "step") {
+    schedule.final_lr = any.at_least_zero("final_lr", 0);
+  } else {
     check_keys(value, path, {"type", "warmup_steps", "step_size", "gamma"});
     schedule.kind = ScheduleKind::step;
     schedule.step_size = any.integer("step_size", 1);
-    schedule.gamma = at_least_zero(any, "gamma");
-  } else {
-    unknown_choice(any, "type", {"constant", "cosine", "step"});
+    schedule.gamma = any.at_least_zero("gamma");
   }
   return schedule;
 }
@@ -137,9 +118,7 @@ Augment read_augment(const json& value, const std::string& path) {
   const JsonObject object(value, path, {"crop", "pad", "flip", "brightness", "contrast"});
   Augment augment;
   augment.vary.max_jitter = static_cast<int>(object.integer("crop", 0, 0));
-  const std::string pad = object.text("pad", "zero");
-  if (pad != "zero" && pad != "reflect") unknown_choice(object, "pad", {"zero", "reflect"});
-  augment.vary.reflect = pad == "reflect";
+  augment.vary.reflect = object.choice("pad", {"zero", "reflect"}, "zero") == "reflect";
   augment.vary.flip = object.flag("flip", false);
   augment.vary.brightness = share(object, "brightness");
   augment.vary.contrast = share(object, "contrast");
@@ -178,35 +157,8 @@ Recipe read_recipe(const json& value, const std::string& path) {
   recipe.optimizer = read_optimizer(object.at("optimizer"), object.path("optimizer"));
   const JsonObject optimizer = any_optimizer(object.at("optimizer"), object.path("optimizer"));
   recipe.schedule =
-      read_schedule(object.at("schedule"), object.path("schedule"), at_least_zero(optimizer, "lr"));
+      read_schedule(object.at("schedule"), object.path("schedule"), optimizer.at_least_zero("lr"));
   return recipe;
-}
-
-KdLossOptions read_distill(const json& value, const std::string& path) {
-  const JsonObject distill(value, path,
-                           {"mode", "tau", "kd_weight", "ce_weight", "reverse_kl_weight",
-                            "jsd_weight", "jsd_beta", "tvd_weight", "tckd_weight", "nckd_weight"});
-  if (distill.text("mode") != "forward") unknown_choice(distill, "mode", {"forward"});
-  KdLossOptions loss;
-  loss.tau = distill.number("tau");
-  LIMBECK_CHECK(loss.tau > 0, distill.path("tau"), ": is ", loss.tau, "; expected > 0");
-  loss.kd_weight = at_least_zero(distill, "kd_weight");
-  loss.ce_weight = at_least_zero(distill, "ce_weight");
-  loss.reverse_kl_weight = at_least_zero(distill, "reverse_kl_weight", 0);
-  loss.jsd_weight = at_least_zero(distill, "jsd_weight", 0);
-  if (loss.jsd_weight > 0) {
-    loss.jsd_beta = distill.number("jsd_beta");
-    LIMBECK_CHECK(loss.jsd_beta > 0 && loss.jsd_beta < 1, distill.path("jsd_beta"), ": is ",
-                  loss.jsd_beta, "; expected between 0 and 1");
-  }
-  loss.tvd_weight = at_least_zero(distill, "tvd_weight", 0);
-  loss.tckd_weight = at_least_zero(distill, "tckd_weight", 0);
-  loss.nckd_weight = at_least_zero(distill, "nckd_weight", 0);
-  LIMBECK_CHECK(loss.kd_weight + loss.ce_weight + loss.reverse_kl_weight + loss.jsd_weight +
-                        loss.tvd_weight + loss.tckd_weight + loss.nckd_weight >
-                    0,
-                path, ": every weight is 0; expected one above 0");
-  return loss;
 }
 
 }  // namespace limbeck

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recipes and losses as JSON.
+// Recipes as JSON.
 #pragma once
 
 #include <string>
@@ -16,6 +16,5 @@ namespace limbeck {
 Recipe read_recipe(const nlohmann::json& value, const std::string& path);
 /// "f32", "bf16" or "f16" at a key that must be there.
 DType read_dtype(const JsonObject& object, const char* key);
-KdLossOptions read_distill(const nlohmann::json& value, const std::string& path);
 
 }  // namespace limbeck

@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
+#include <limbeck/distill/performance_gap.h>
+#include <limbeck/nn/grow.h>
 #include <limbeck/nn/weights.h>
+#include <limbeck/tools/arm_plan.h>
 #include <limbeck/tools/digest.h>
 #include <limbeck/tools/model_json.h>
 #include <limbeck/tools/name_map_json.h>
 #include <limbeck/tools/preprocess_json.h>
+#include <limbeck/tools/seed_models.h>
 #include <limbeck/tools/version.h>
 
 namespace limbeck {
@@ -18,8 +21,10 @@ using nlohmann::json;
 
 namespace {
 
-/// The teacher draws from random streams of its own, so that no student starts as a part of it.
+/// Models of the teacher's shape draw from random streams of their own, so that no student starts
+/// as a part of one; further students from others.
 constexpr std::uint64_t kTeacherStreams = std::uint64_t{1} << 63;
+constexpr std::uint64_t kStudentStreams = std::uint64_t{1} << 56;
 
 /// The rows an arm trains on; empty when it is all of them.
 std::vector<std::int32_t> transfer_samples(const Arm& arm, const Dataset& data) {
@@ -46,193 +51,222 @@ std::string summary(const Result& result) {
   return detail::concat(result.test.errors, " test errors of ", result.test.samples);
 }
 
-/// What a job is, whoever it trains.
+/// One model that is trained or loaded, and what it is compared with; empty: nothing.
 struct Job {
   std::string name;
-  std::uint64_t seed = 0;  ///< as the run file names it
   ModelSpec model;
+  std::string compared_with = {};
   std::vector<std::int64_t> bias_sweep = {};
 };
 
-class Runner {
+/// One seed of an experiment.
+class SeedRun {
  public:
-  Runner(const Experiment& experiment, const RunData& data, const RunFolder& folder, Device device,
-         ProgressLine& progress)
-      : experiment_(experiment),
-        data_(data),
-        folder_(folder),
-        device_(device),
+  SeedRun(const RunPlace& place, std::uint64_t seed, std::vector<Result>& results,
+          ProgressLine& progress, std::size_t jobs)
+      : place_(place),
+        seed_(seed),
+        results_(results),
         progress_(progress),
-        jobs_(experiment.seeds.size() * (experiment.arms.size() + experiment.teacher.has_value())) {
-    if (data.text) return;
-    train_ = data.images.train.on(device);
-    test_ = data.images.test.on(device);
-  }
+        jobs_(jobs),
+        models_(place, seed) {}
 
-  void run_seed(std::uint64_t seed) {
-    teacher_ = nullptr;
-    teacher_train_logits_ = teacher_test_logits_ = Tensor();
-    if (experiment_.teacher) run_teacher(*experiment_.teacher, seed);
-    for (const Arm& arm : experiment_.arms) run_arm(arm, seed);
-  }
-
-  std::vector<Result> results;
+  void run_teacher(const TeacherConfig& config);
+  void run_arm(const Arm& arm);
 
  private:
-  void run_teacher(const TeacherConfig& config, std::uint64_t seed);
-  void load_teacher(const TeacherConfig& config);
-  void round_teacher(const ModelSpec& model, DType dtype);
-  void run_arm(const Arm& arm, std::uint64_t seed);
-  Teacher teacher_for(const Arm& arm);
-  std::unique_ptr<BatchSource> train_source(const TrainerOptions& options) const;
-  void train(const Job& job, Module& model, const Teacher& teacher, const TrainerOptions& options,
-             Result& result);
-  void finish(const Job& job, Module& model, Result& result);
-  void measure_images(const Job& job, Module& model, Result& result);
-  void measure_text(Module& model, Result& result) const;
-  void look_at_teacher();
-  Tensor logits_of(Module& model, const Dataset& images) const {
-    return predict(model, *images.source(device_, experiment_.data.input));
-  }
-  TrainerOptions options_of(const Recipe& recipe, std::uint64_t seed) const;
+  using Models = std::vector<std::unique_ptr<ModelGraph>>;
 
-  const Experiment& experiment_;
-  const RunData& data_;
-  const RunFolder& folder_;
-  Device device_;
+  JobFolder files(const std::string& name) const { return place_.folder.job(seed_, name); }
+  void load_teacher(const TeacherConfig& config, Module& model);
+  std::vector<Job> jobs_of(const Arm& arm) const;
+  std::uint64_t stream(const Arm& arm, std::size_t learner) const;
+  Models build_models(const Arm& arm) const;
+  ArmData arm_data(const Arm& arm);
+  ArmPlan plan(const Arm& arm, const Models& models);
+  Result train(const std::string& name, const ArmPlan& plan, RunOptions options);
+  void save(const Job& job, Module& model) const;
+  void finish(const Job& job, Module& model, Result result);
+  void measure_images(const Job& job, Module& model, Result& result);
+  void measure_text(const Job& job, Module& model, Result& result);
+  std::optional<double> gap_recovered(const Arm& arm, const Result& result) const;
+  const Result* result_of(const std::string& name) const;
+
+  const RunPlace& place_;
+  std::uint64_t seed_;
+  std::vector<Result>& results_;
   ProgressLine& progress_;
-  Dataset train_, test_;  ///< on the device; empty where the data is text
   std::size_t jobs_;
-  std::unique_ptr<Module> teacher_;
-  Tensor teacher_train_logits_, teacher_test_logits_;  ///< the former when first needed
+  SeedModels models_;
 };
 
-TrainerOptions Runner::options_of(const Recipe& recipe, std::uint64_t seed) const {
-  TrainerOptions options;
-  options.recipe = recipe;
-  options.seed = seed;
-  options.report_every = experiment_.report_every;
-  options.checkpoint_every = experiment_.checkpoint_every;
-  return options;
-}
-
-void Runner::run_teacher(const TeacherConfig& config, std::uint64_t seed) {
-  Job job = {"teacher", seed, config.model};
-  job.model.input = data_.input();
-  teacher_ = build_model(job.model, seed ^ kTeacherStreams,
-                         config.recipe ? config.recipe->precision : DType::f32, device_);
-  const JobFolder files = folder_.job(seed, job.name);
-  if (const auto done = files.result()) {
-    load_weights(*teacher_, files.weights());
-    results.push_back(*done);
-    look_at_teacher();
-  } else {
-    Result result;
-    if (config.recipe)
-      train(job, *teacher_, {}, options_of(*config.recipe, seed ^ kTeacherStreams), result);
-    else
-      load_teacher(config);
-    finish(job, *teacher_, result);
+void SeedRun::run_teacher(const TeacherConfig& config) {
+  const Job job = {kTeacherName, place_.with_input(config.model)};
+  if (const auto done = files(job.name).result()) {
+    results_.push_back(*done);
+    return;
   }
-  if (config.dtype != DType::f32) round_teacher(job.model, config.dtype);
+  const std::uint64_t seed = seed_ ^ kTeacherStreams;
+  const auto model = build_model(
+      job.model, seed, config.recipe ? config.recipe->precision : DType::f32, place_.device);
+  Result result;
+  if (config.recipe) {
+    ArmPlan alone;
+    alone.participants = {{.model = model.get(), .recipe = *config.recipe, .seed = seed}};
+    result = train(job.name, alone, {.seed = seed});
+  } else {
+    load_teacher(config, *model);
+  }
+  save(job, *model);
+  finish(job, *model, result);
 }
 
-void Runner::load_teacher(const TeacherConfig& config) {
+void SeedRun::load_teacher(const TeacherConfig& config, Module& model) {
   const std::string unmatched =
-      load_weights(*teacher_, config.weights, {read_name_map_file(config.names), config.match});
+      load_weights(model, config.weights, {read_name_map_file(config.names), config.match});
   if (unmatched.empty()) return;
   progress_.begin(config.weights, 0);
   progress_.end(unmatched);
 }
 
-void Runner::round_teacher(const ModelSpec& model, DType dtype) {
-  auto rounded = build_model(model, 0, dtype, device_);
-  try {
-    import_weights(*rounded, export_weights(*teacher_));
-  } catch (const std::invalid_argument& e) {
-    throw std::invalid_argument(std::string("teacher.dtype: ") + e.what());
+std::vector<Job> SeedRun::jobs_of(const Arm& arm) const {
+  std::vector<Job> jobs;
+  for (const std::string& name : learner_names(arm))
+    jobs.push_back({name, place_.with_input(learner_model(place_.experiment, name))});
+  jobs[0].bias_sweep = arm.bias_sweep;
+  if (arm.partner) {
+    for (Job& job : jobs) job.compared_with = jobs.back().name;
+    jobs.back().compared_with = jobs.front().name;
+  } else if (arm.distill && !arm.distill->source.empty()) {
+    jobs[0].compared_with = arm.distill->source;
+  } else if (place_.experiment.teacher) {
+    jobs[0].compared_with = kTeacherName;
   }
-  teacher_ = std::move(rounded);
-  look_at_teacher();
+  return jobs;
 }
 
-/// What students are compared with. Logits of text are too many to keep.
-void Runner::look_at_teacher() {
-  if (!data_.text) teacher_test_logits_ = logits_of(*teacher_, test_);
+/// Of a learner's weights and dropout.
+std::uint64_t SeedRun::stream(const Arm& arm, std::size_t learner) const {
+  const bool reverse = arm.distill && arm.distill->mode == Mode::reverse;
+  const bool teachers_shape = reverse || (arm.partner && learner == arm.distill->students);
+  return seed_ ^ (teachers_shape ? kTeacherStreams : learner * kStudentStreams);
 }
 
-void Runner::run_arm(const Arm& arm, std::uint64_t seed) {
-  Job job = {arm.name, seed, arm.model, arm.bias_sweep};
-  if (const auto done = folder_.job(seed, job.name).result()) {
-    results.push_back(*done);
+/// Those that learn, initialised.
+SeedRun::Models SeedRun::build_models(const Arm& arm) const {
+  Models models;
+  const std::vector<Job> jobs = jobs_of(arm);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const bool partner = arm.partner && i + 1 == jobs.size();
+    const Recipe& recipe = partner ? *arm.partner->recipe : arm.recipe;
+    models.push_back(build_model(jobs[i].model, stream(arm, i), recipe.precision, place_.device));
+  }
+  return models;
+}
+
+ArmData SeedRun::arm_data(const Arm& arm) {
+  ArmData data = {
+      .seed = seed_, .device = place_.device, .classes = place_.data.output()[-1]};
+  data.fixed = !place_.data.text && !arm.recipe.augment.any();
+  data.samples = [this] { return place_.samples({}, seed_); };
+  data.source_logits = [this, source = arm.distill->source] {
+    return models_.train_logits(source);
+  };
+  return data;
+}
+
+ArmPlan SeedRun::plan(const Arm& arm, const Models& models) {
+  const Shape input = place_.data.input();
+  std::vector<ArmModel> learners;
+  for (std::size_t i = 0; i < models.size(); ++i)
+    learners.push_back({models[i].get(), input, arm.recipe, stream(arm, i)});
+  if (!arm.distill) {
+    ArmPlan alone;
+    alone.participants = {{.model = models[0].get(), .recipe = arm.recipe, .seed = seed_}};
+    return alone;
+  }
+  const DistillConfig& config = *arm.distill;
+  if (arm.partner) {
+    learners.back().recipe = *arm.partner->recipe;
+    return plan_mutual(config, learners, arm_data(arm));
+  }
+  if (config.source.empty()) return plan_lesson(config, learners[0], {}, arm_data(arm));
+  ModelGraph& source = models_.model(config.source);
+  if (config.grow) grow(source, *models[0], input.with_batch(1), {.seed = seed_});
+  return plan_lesson(config, learners[0], {&source, input}, arm_data(arm));
+}
+
+void SeedRun::run_arm(const Arm& arm) {
+  const std::vector<Job> jobs = jobs_of(arm);
+  std::vector<Result> done;
+  for (const Job& job : jobs)
+    if (const auto result = files(job.name).result()) done.push_back(*result);
+  if (done.size() == jobs.size()) {
+    results_.insert(results_.end(), done.begin(), done.end());
     return;
   }
-  job.model.input = data_.input();
-  const auto model = build_model(job.model, seed, arm.recipe.precision, device_);
-  TrainerOptions options = options_of(arm.recipe, seed);
-  options.samples = transfer_samples(arm, data_.images.train);
-  options.distill = arm.distill;
-  Result result;
-  train(job, *model, teacher_for(arm), options, result);
-  finish(job, *model, result);
+  const Models models = build_models(arm);
+  const ArmPlan planned = plan(arm, models);
+  RunOptions options = {.seed = seed_,
+                        .samples = transfer_samples(arm, place_.data.images.train)};
+  if (arm.distill) options.order = arm.distill->order;
+  Result result = train(arm.name, planned, options);
+  result.knowledge_bytes = planned.knowledge_bytes;
+  // All are saved before one is compared with another.
+  for (std::size_t i = 0; i < jobs.size(); ++i) save(jobs[i], *models[i]);
+  for (std::size_t i = 0; i < jobs.size(); ++i) finish(jobs[i], *models[i], result);
 }
 
-std::unique_ptr<BatchSource> Runner::train_source(const TrainerOptions& options) const {
-  if (data_.text) return data_.text->train.source(device_);
-  return train_.source(device_, experiment_.data.input, options.recipe.augment, options.seed);
-}
-
-/// Without augmentation an image always gets the same soft targets: they are computed once per
-/// seed.
-Teacher Runner::teacher_for(const Arm& arm) {
-  if (!arm.distill) return {};
-  if (data_.text || arm.recipe.augment.any()) return {.model = teacher_.get()};
-  if (!teacher_train_logits_.defined()) teacher_train_logits_ = logits_of(*teacher_, train_);
-  return {.logits = teacher_train_logits_};
-}
-
-void Runner::train(const Job& job, Module& model, const Teacher& teacher,
-                   const TrainerOptions& given, Result& result) {
-  const JobFolder files = folder_.job(job.seed, job.name);
-  TrainerOptions options = given;
-  options.checkpoint = files.checkpoint();
-  const std::unique_ptr<BatchSource> data = train_source(options);
-  Trainer trainer(model, *data, teacher, options);
+Result SeedRun::train(const std::string& name, const ArmPlan& plan, RunOptions options) {
+  const JobFolder folder = files(name);
+  const Experiment& experiment = place_.experiment;
+  options.report_every = experiment.report_every;
+  options.checkpoint_every = experiment.checkpoint_every;
+  options.checkpoint = folder.checkpoint();
+  const std::unique_ptr<BatchSource> data =
+      place_.samples(plan.participants[0].recipe.augment, options.seed);
+  Trainer trainer(plan.participants, plan.lessons, *data, options);
   trainer.resume();
   const std::int64_t first = trainer.step();
-  files.rewind_log(first);
+  folder.rewind_log(first);
   progress_.begin(
-      detail::concat("[", results.size() + 1, "/", jobs_, "] seed ", job.seed, " ", job.name),
-      first);
+      detail::concat("[", results_.size() + 1, "/", jobs_, "] seed ", seed_, " ", name), first);
   trainer.run([&](const Progress& p) {
     progress_.update(p);
-    files.log({{"step", p.step},
-               {"epoch", p.epoch},
-               {"loss", p.loss},
-               {"lr", p.lr},
-               {"seconds", progress_.seconds()}});
+    folder.log({{"step", p.step},
+                {"epoch", p.epoch},
+                {"loss", p.loss},
+                {"lr", p.lr},
+                {"seconds", progress_.seconds()}});
   });
-  synchronize(device_);
+  synchronize(place_.device);
   const std::int64_t done = trainer.step() - first;
+  Result result;
   result.steps = trainer.step();
   result.ms_per_step = done > 0 ? 1e3 * progress_.seconds() / static_cast<double>(done) : 0;
+  return result;
 }
 
-void Runner::measure_images(const Job& job, Module& model, Result& result) {
-  const Tensor logits = logits_of(model, test_);
-  const Tensor& labels = data_.images.test.labels;
+void SeedRun::save(const Job& job, Module& model) const {
+  save_weights(model, files(job.name).weights(),
+               {{"limbeck", version()},
+                {"model", write_model(job.model).dump()},
+                {"preprocess", write_preprocess(place_.experiment.data.input).dump()}});
+}
+
+void SeedRun::measure_images(const Job& job, Module& model, Result& result) {
+  const Tensor logits = place_.logits_of(model, place_.test);
+  const Tensor& labels = place_.data.images.test.labels;
   result.test = measure(logits, labels);
-  if (&model == teacher_.get())
-    teacher_test_logits_ = logits;
-  else if (teacher_)
-    result.fidelity = measure_fidelity(logits, teacher_test_logits_, labels);
+  if (!job.compared_with.empty())
+    result.fidelity = measure_fidelity(logits, models_.test_logits(job.compared_with), labels);
   if (!job.bias_sweep.empty()) result.sweep = sweep_bias(logits, labels, job.bias_sweep);
 }
 
-void Runner::measure_text(Module& model, Result& result) const {
-  const TextDataset& text = data_.text->test;
-  Module* teacher = &model == teacher_.get() ? nullptr : teacher_.get();
-  const Evaluation found = evaluate(model, *text.source(device_), teacher);
+void SeedRun::measure_text(const Job& job, Module& model, Result& result) {
+  const TextDataset& text = place_.data.text->test;
+  Module* other = job.compared_with.empty() ? nullptr : &models_.model(job.compared_with);
+  const Evaluation found = evaluate(model, *text.source(place_.device), other);
   result.test = found.metrics;
   result.fidelity = found.fidelity;
   result.bits_per_token = found.metrics.nll / std::log(2.0);
@@ -240,27 +274,21 @@ void Runner::measure_text(Module& model, Result& result) const {
     result.bits_per_character = *result.bits_per_token / text.characters_per_token;
 }
 
-/// Measures, saves and reports a model that is ready.
-void Runner::finish(const Job& job, Module& model, Result& result) {
+/// Measures and reports a model that is saved.
+void SeedRun::finish(const Job& job, Module& model, Result result) {
   result.model = job.name;
-  result.seed = job.seed;
+  result.seed = seed_;
   result.parameters = parameter_count(model);
   result.digest = weights_digest(model);
-  if (data_.text)
-    measure_text(model, result);
+  if (place_.data.text)
+    measure_text(job, model, result);
   else
     measure_images(job, model, result);
-  const JobFolder files = folder_.job(job.seed, job.name);
-  const Preprocess& input = experiment_.data.input;
-  save_weights(model, files.weights(),
-               {{"limbeck", version()},
-                {"model", write_model(job.model).dump()},
-                {"preprocess", write_preprocess(input).dump()}});
-  files.finish(result);
+  files(job.name).finish(result);
   progress_.end(
       detail::concat(summary(result), ", ",
                      clock_time(result.ms_per_step * 1e-3 * static_cast<double>(result.steps))));
-  results.push_back(result);
+  results_.push_back(result);
 }
 
 }  // namespace
@@ -276,9 +304,17 @@ std::string weights_digest(Module& model) {
 
 std::vector<Result> run_experiment(const Experiment& experiment, const RunData& data,
                                    const RunFolder& folder, Device device, ProgressLine& progress) {
-  Runner runner(experiment, data, folder, device, progress);
-  for (const std::uint64_t seed : experiment.seeds) runner.run_seed(seed);
-  return runner.results;
+  const RunPlace place(experiment, data, folder, device);
+  std::size_t jobs = experiment.teacher.has_value();
+  for (const Arm& arm : experiment.arms) jobs += learner_names(arm).size();
+  jobs *= experiment.seeds.size();
+  std::vector<Result> results;
+  for (const std::uint64_t seed : experiment.seeds) {
+    SeedRun run(place, seed, results, progress, jobs);
+    if (experiment.teacher) run.run_teacher(*experiment.teacher);
+    for (const Arm& arm : experiment.arms) run.run_arm(arm);
+  }
+  return results;
 }
 
 }  // namespace limbeck

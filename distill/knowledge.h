@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a frozen model knows of every sample, computed before a run that would ask for it at every
+// step.
+#pragma once
+
+#include <limbeck/distill/lesson.h>
+
+namespace limbeck {
+
+/// Mean and variance of a layer's channels over the first kCalibrationSamples of a shuffle with
+/// seed 0, of a source that does not augment.
+inline constexpr std::int64_t kCalibrationSamples = 1000;
+TapStatistics calibrate(const Participant& model, BatchSource& data, const std::string& layer,
+                        double momentum = 0);
+
+/// The codes (N, code) of all samples of a source that does not augment, in their order: what
+/// feature.codes wants. Of a model in evaluation they do not depend on the batch in
+/// MathMode::exact.
+Tensor encode_all(const Participant& model, BatchSource& data, const FeatureLesson& feature);
+
+}  // namespace limbeck

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run file says of distillation, before there are models.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <limbeck/distill/trainer.h>
+#include <limbeck/distill/virtual_teacher.h>
+
+namespace limbeck {
+
+/// forward: the student learns from the teacher. reverse: a model of the teacher's shape learns
+/// from the student. mutual: both learn from each other.
+enum class Mode { forward, reverse, mutual };
+
+/// What a feature loss is built for: one sample's taps of both models.
+struct FeatureShapes {
+  Shape receiver, source;
+  std::uint64_t seed = 0;
+  Device device = Device::cpu();
+};
+using MakeFeatureLoss = std::function<std::shared_ptr<FeatureLoss>(const FeatureShapes&)>;
+
+/// One pair of layers, named by the models' roles whoever of them learns.
+struct FeatureConfig {
+  std::string technique;
+  std::string student, teacher;
+  double weight = 0;
+  bool standardise = false;  ///< the source's channels (distill/tap_statistics.h)
+  MakeFeatureLoss make;
+};
+
+struct DistillConfig {
+  Mode mode = Mode::forward;
+  KdLossOptions logits;
+  std::vector<FeatureConfig> features;
+  LessonSchedule schedule;
+  /// Of a model trained before: "teacher" or an arm that comes earlier. Empty in mutual mode and
+  /// for a virtual teacher.
+  std::string source;
+  ModelState source_state = ModelState::frozen_eval;
+  std::optional<VirtualTeacherOptions> virtual_teacher = {};
+  bool grow = false;  ///< reverse: the receiver starts as its source, made wider and deeper
+  UpdateOrder order = UpdateOrder::simultaneous;  ///< mutual
+  /// Mutual: what the lessons of each direction are multiplied by.
+  double to_student = 1, to_teacher = 1;
+  std::size_t students = 1;  ///< mutual: as many learn from each other and from the teacher
+};
+
+}  // namespace limbeck

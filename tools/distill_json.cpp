@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/tools/distill_json.h>
+
+#include <limbeck/tools/feature_json.h>
+#include <limbeck/tools/json_object.h>
+
+namespace limbeck {
+
+using nlohmann::json;
+
+namespace {
+
+Mode read_mode(const JsonObject& distill) {
+  const std::string mode = distill.choice("mode", {"forward", "reverse", "mutual"});
+  return mode == "forward" ? Mode::forward : mode == "reverse" ? Mode::reverse : Mode::mutual;
+}
+
+KdLossOptions read_logits(const JsonObject& distill) {
+  KdLossOptions loss;
+  loss.kd_weight = distill.at_least_zero("kd_weight");
+  loss.ce_weight = distill.at_least_zero("ce_weight");
+  loss.reverse_kl_weight = distill.at_least_zero("reverse_kl_weight", 0);
+  loss.jsd_weight = distill.at_least_zero("jsd_weight", 0);
+  if (loss.jsd_weight > 0) {
+    loss.jsd_beta = distill.number("jsd_beta");
+    LIMBECK_CHECK(loss.jsd_beta > 0 && loss.jsd_beta < 1, distill.path("jsd_beta"), ": is ",
+                  loss.jsd_beta, "; expected between 0 and 1");
+  }
+  loss.tvd_weight = distill.at_least_zero("tvd_weight", 0);
+  loss.tckd_weight = distill.at_least_zero("tckd_weight", 0);
+  loss.nckd_weight = distill.at_least_zero("nckd_weight", 0);
+  const bool soft = soft_weights(loss) > 0;
+  loss.tau = soft ? distill.number("tau") : distill.number("tau", 1);
+  LIMBECK_CHECK(loss.tau > 0, distill.path("tau"), ": is ", loss.tau, "; expected > 0");
+  return loss;
+}
+
+LessonSchedule read_lesson_schedule(const JsonObject& distill) {
+  LessonSchedule schedule;
+  if (!distill.has("schedule")) return schedule;
+  const JsonObject object(distill.at("schedule"), distill.path("schedule"),
+                          {"begin", "ramp", "fall", "end"});
+  schedule = {object.number("begin", 0), object.number("ramp", 0), object.number("fall", 1),
+              object.number("end", 1)};
+  try {
+    lesson_factor(schedule, 0, 1);
+  } catch (const std::invalid_argument& e) {
+    throw std::invalid_argument(distill.path("schedule") + ": " + e.what());
+  }
+  return schedule;
+}
+
+VirtualTeacherOptions read_virtual_teacher(const JsonObject& distill) {
+  const JsonObject object(distill.at("virtual_teacher"), distill.path("virtual_teacher"),
+                          {"form", "right", "tau"});
+  VirtualTeacherOptions options;
+  if (object.choice("form", {"paper", "released"}, "paper") == "released")
+    options.form = VirtualTeacherForm::released;
+  options.right = object.number("right", options.right);
+  options.tau = object.number("tau", options.tau);
+  return options;
+}
+
+/// Keys that only some modes know.
+void check_mode_keys(const JsonObject& distill, Mode mode) {
+  const auto only = [&](const char* key, bool known, const char* where) {
+    LIMBECK_CHECK(known || !distill.has(key), distill.path(key), ": is of mode ", where,
+                  " alone; expected none");
+  };
+  const bool mutual = mode == Mode::mutual;
+  for (const char* key : {"order", "to_student", "to_teacher", "students"})
+    only(key, mutual, "mutual");
+  for (const char* key : {"source", "source_state"}) only(key, !mutual, "forward and reverse");
+  only("grow", mode == Mode::reverse, "reverse");
+  only("virtual_teacher", mode == Mode::forward, "forward");
+}
+
+void read_source(DistillConfig& config, const JsonObject& distill) {
+  if (distill.has("virtual_teacher")) {
+    config.virtual_teacher = read_virtual_teacher(distill);
+    LIMBECK_CHECK(!distill.has("source") && config.features.empty(),
+                  distill.path("virtual_teacher"),
+                  ": has no layers and needs no source; expected neither source nor features");
+    return;
+  }
+  if (config.mode == Mode::forward)
+    config.source = distill.text("source", "teacher");
+  else
+    config.source = distill.text("source");
+  const std::string state =
+      distill.choice("source_state", {"frozen_eval", "frozen_batch_statistics"}, "frozen_eval");
+  if (state == "frozen_batch_statistics")
+    config.source_state = ModelState::frozen_batch_statistics;
+  config.grow = distill.flag("grow", false);
+}
+
+void read_mutual(DistillConfig& config, const JsonObject& distill) {
+  if (distill.choice("order", {"simultaneous", "alternate"}, "simultaneous") == "alternate")
+    config.order = UpdateOrder::alternate;
+  config.to_student = distill.at_least_zero("to_student", 1);
+  config.to_teacher = distill.at_least_zero("to_teacher", 1);
+  config.students = static_cast<std::size_t>(distill.integer("students", 1, 1));
+  LIMBECK_CHECK(config.logits.ce_weight > 0, distill.path("ce_weight"),
+                ": is 0; expected > 0, because models that only imitate each other agree on "
+                "nothing in particular");
+}
+
+}  // namespace
+
+DistillConfig read_distill(const json& value, const std::string& path) {
+  const JsonObject distill(
+      value, path,
+      {"mode", "tau", "kd_weight", "ce_weight", "reverse_kl_weight", "jsd_weight", "jsd_beta",
+       "tvd_weight", "tckd_weight", "nckd_weight", "features", "schedule", "source",
+       "source_state", "virtual_teacher", "grow", "order", "to_student", "to_teacher",
+       "students"});
+  DistillConfig config;
+  config.mode = read_mode(distill);
+  check_mode_keys(distill, config.mode);
+  config.logits = read_logits(distill);
+  for (const auto& [feature, at] : distill.elements("features"))
+    config.features.push_back(read_feature(feature, at));
+  double weights = soft_weights(config.logits) + config.logits.ce_weight;
+  for (const FeatureConfig& feature : config.features) weights += feature.weight;
+  LIMBECK_CHECK(weights > 0, path, ": every weight is 0; expected one above 0");
+  config.schedule = read_lesson_schedule(distill);
+  if (config.mode == Mode::mutual)
+    read_mutual(config, distill);
+  else
+    read_source(config, distill);
+  return config;
+}
+
+}  // namespace limbeck

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads what one layer is to learn from another.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include <limbeck/tools/distill_config.h>
+
+namespace limbeck {
+
+/// Keys: technique, student, teacher (layers), weight, [standardise], and the technique's own
+/// options, named as the fields of its options struct:
+///   gaussian_laplace (kind, adapter), polynomial (similarity, gamma, degree, relative),
+///   compressed_sensing (matrix, K, adapter).
+/// Throws std::invalid_argument as JsonObject does.
+FeatureConfig read_feature(const nlohmann::json& value, const std::string& path);
+
+}  // namespace limbeck
