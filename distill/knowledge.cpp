@@ -28,13 +28,6 @@ void check_plain(const char* who, const BatchSource& data) {
                 "expected samples as they are");
 }
 
-/// `shape` with N in front.
-Shape batch_of(std::int64_t N, const Shape& shape) {
-  std::vector<std::int64_t> dims = {N};
-  dims.insert(dims.end(), shape.begin(), shape.end());
-  return Shape(std::span<const std::int64_t>(dims));
-}
-
 }  // namespace
 
 TapStatistics calibrate(const Participant& model, BatchSource& data, const std::string& layer,
@@ -50,7 +43,7 @@ Tensor encode_all(const Participant& model, BatchSource& data, const FeatureLess
   const std::int64_t N = data.size();
   data.begin_epoch(all_samples(data), 0);
   Tensor codes =
-      Tensor::empty(batch_of(N, feature.loss->code_shape()), DType::f32, data.device());
+      Tensor::empty(feature.loss->code_shape().with_batch(N), DType::f32, data.device());
   for (std::int64_t first = 0; first < N; first += kBatch) {
     const std::int64_t last = std::min(first + kBatch, N);
     const Batch batch = data.fetch(first, last, 0);

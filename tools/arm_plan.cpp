@@ -15,13 +15,9 @@ Participant learner(const std::string& name, const ArmModel& model) {
 
 /// One sample's output of a layer.
 Shape tap_shape(const ArmModel& model, const std::string& layer) {
-  std::vector<std::int64_t> dims = {1};
-  dims.insert(dims.end(), model.input.begin(), model.input.end());
-  const std::vector<Shape> shapes =
-      model.model->node_shapes(Shape(std::span<const std::int64_t>(dims)));
+  const std::vector<Shape> shapes = model.model->node_shapes(model.input.with_batch(1));
   for (std::size_t i = 0; i < shapes.size(); ++i)
-    if (model.model->name(i) == layer)
-      return Shape(std::span<const std::int64_t>(shapes[i].begin() + 1, shapes[i].end()));
+    if (model.model->name(i) == layer) return shapes[i].without_batch();
   throw std::invalid_argument(detail::concat("features: there is no layer \"", layer,
                                              "\"; the last is \"",
                                              model.model->name(model.model->size() - 1), "\""));

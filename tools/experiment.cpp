@@ -243,6 +243,16 @@ std::vector<std::string> learner_names(const Arm& arm) {
   return names;
 }
 
+const ModelSpec& learner_model(const Experiment& experiment, const std::string& name) {
+  if (name == kTeacherName) return experiment.teacher->model;
+  for (const Arm& arm : experiment.arms) {
+    const std::vector<std::string> names = learner_names(arm);
+    if (std::find(names.begin(), names.end(), name) == names.end()) continue;
+    return arm.partner && name == names.back() ? arm.partner->model : arm.model;
+  }
+  throw std::invalid_argument("no arm is named \"" + name + "\"");
+}
+
 Experiment read_experiment(const json& value) {
   const JsonObject file(
       value, "",

@@ -66,6 +66,8 @@ struct Arm {
 /// "<name>-2".. of further students and "<name>-teacher".
 std::vector<std::string> learner_names(const Arm& arm);
 
+inline const std::string kTeacherName = "teacher";
+
 struct Experiment {
   std::string name;
   DataConfig data;
@@ -75,6 +77,9 @@ struct Experiment {
   std::int64_t report_every = 100;
   std::int64_t checkpoint_every = 1000;
 };
+
+/// The description of one that learner_names names, or of the teacher.
+const ModelSpec& learner_model(const Experiment& experiment, const std::string& name);
 
 /// Reads a run file. Keys, where [..] may be left out:
 ///   name, data {source, [format, train_samples, test_samples, seed, scale, shift, mean, std,

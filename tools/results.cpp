@@ -64,6 +64,8 @@ json write_result(const Result& result) {
                          {"best_errors", s->best.all},
                          {"best_swept_errors", s->best.swept},
                          {"offset", s->offset}};
+  if (result.knowledge_bytes > 0) out["knowledge_bytes"] = result.knowledge_bytes;
+  if (result.gap_recovered) out["gap_recovered"] = *result.gap_recovered;
   if (result.bits_per_token) out["bits_per_token"] = *result.bits_per_token;
   if (result.bits_per_character) out["bits_per_character"] = *result.bits_per_character;
   return out;
@@ -72,7 +74,8 @@ json write_result(const Result& result) {
 Result read_result(const json& value, const std::string& path) {
   const JsonObject object(value, path,
                           {"model", "seed", "parameters", "steps", "ms_per_step", "digest", "test",
-                           "fidelity", "bias_sweep", "bits_per_token", "bits_per_character"});
+                           "fidelity", "bias_sweep", "knowledge_bytes", "gap_recovered",
+                           "bits_per_token", "bits_per_character"});
   Result result;
   result.model = object.text("model");
   result.seed = static_cast<std::uint64_t>(object.integer("seed", 0));
@@ -83,6 +86,8 @@ Result read_result(const json& value, const std::string& path) {
   result.test = read_metrics(object);
   if (object.has("fidelity")) result.fidelity = read_fidelity(object);
   if (object.has("bias_sweep")) result.sweep = read_sweep(object);
+  result.knowledge_bytes = object.integer("knowledge_bytes", 0, 0);
+  if (object.has("gap_recovered")) result.gap_recovered = object.number("gap_recovered");
   if (object.has("bits_per_token")) result.bits_per_token = number_or_nan(object, "bits_per_token");
   if (object.has("bits_per_character"))
     result.bits_per_character = number_or_nan(object, "bits_per_character");

@@ -24,6 +24,9 @@ struct Result {
   Metrics test;                      ///< on the test data
   std::optional<Fidelity> fidelity;  ///< to the teacher, on the test data
   std::optional<BiasSweep> sweep;
+  std::int64_t knowledge_bytes = 0;  ///< that a sample brought from the source; 0: no source
+  /// Of a model that a weaker one taught (distill/performance_gap.h), by accuracy.
+  std::optional<double> gap_recovered;
   std::optional<double> bits_per_token;      ///< of text: test.nll / log 2
   std::optional<double> bits_per_character;  ///< of text whose characters were counted
 };

@@ -57,6 +57,7 @@ struct Job {
   ModelSpec model;
   std::string compared_with = {};
   std::vector<std::int64_t> bias_sweep = {};
+  std::string weak = {};  ///< reverse: the model that taught
 };
 
 /// One seed of an experiment.
@@ -89,8 +90,7 @@ class SeedRun {
   void finish(const Job& job, Module& model, Result result);
   void measure_images(const Job& job, Module& model, Result& result);
   void measure_text(const Job& job, Module& model, Result& result);
-  std::optional<double> gap_recovered(const Arm& arm, const Result& result) const;
-  const Result* result_of(const std::string& name) const;
+  double accuracy_of(const std::string& name) const;
 
   const RunPlace& place_;
   std::uint64_t seed_;
@@ -139,6 +139,7 @@ std::vector<Job> SeedRun::jobs_of(const Arm& arm) const {
     jobs.back().compared_with = jobs.front().name;
   } else if (arm.distill && !arm.distill->source.empty()) {
     jobs[0].compared_with = arm.distill->source;
+    if (arm.distill->mode == Mode::reverse) jobs[0].weak = arm.distill->source;
   } else if (place_.experiment.teacher) {
     jobs[0].compared_with = kTeacherName;
   }
@@ -274,6 +275,13 @@ void SeedRun::measure_text(const Job& job, Module& model, Result& result) {
     result.bits_per_character = *result.bits_per_token / text.characters_per_token;
 }
 
+/// On the test data, of a model that is measured already.
+double SeedRun::accuracy_of(const std::string& name) const {
+  for (const Result& result : results_)
+    if (result.seed == seed_ && result.model == name) return result.test.accuracy;
+  throw std::invalid_argument("\"" + name + "\" has no result yet");
+}
+
 /// Measures and reports a model that is saved.
 void SeedRun::finish(const Job& job, Module& model, Result result) {
   result.model = job.name;
@@ -284,6 +292,9 @@ void SeedRun::finish(const Job& job, Module& model, Result result) {
     measure_text(job, model, result);
   else
     measure_images(job, model, result);
+  if (!job.weak.empty())
+    result.gap_recovered = performance_gap_recovered(
+        {accuracy_of(job.weak), result.test.accuracy, accuracy_of(kTeacherName)});
   files(job.name).finish(result);
   progress_.end(
       detail::concat(summary(result), ", ",
