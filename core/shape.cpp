@@ -32,17 +32,6 @@ std::int64_t Shape::numel() const {
   return n;
 }
 
-Shape Shape::with_batch(std::int64_t N) const {
-  std::vector<std::int64_t> dims = {N};
-  dims.insert(dims.end(), begin(), end());
-  return Shape(std::span<const std::int64_t>(dims));
-}
-
-Shape Shape::without_batch() const {
-  LIMBECK_CHECK(rank_ >= 1, "Shape: (); expected an extent to leave out");
-  return Shape(std::span<const std::int64_t>(begin() + 1, end()));
-}
-
 std::string Shape::str() const {
   std::string text = "(";
   for (int i = 0; i < rank_; ++i) {

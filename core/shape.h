@@ -25,8 +25,6 @@ class Shape {
   /// Extent i; a negative i counts from the end. Throws std::invalid_argument when out of range.
   std::int64_t operator[](int i) const;
   std::int64_t numel() const;
-  Shape with_batch(std::int64_t N) const;  ///< (N, these)
-  Shape without_batch() const;             ///< all but the first extent, of which there is one
   std::string str() const;  ///< "(32,10)"
 
   const std::int64_t* begin() const { return dims_.data(); }

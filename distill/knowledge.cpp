@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include <limbeck/distill/shuffle.h>
+#include <limbeck/distill/tap.h>
 
 namespace limbeck {
 namespace {
@@ -43,7 +44,7 @@ Tensor encode_all(const Participant& model, BatchSource& data, const FeatureLess
   const std::int64_t N = data.size();
   data.begin_epoch(all_samples(data), 0);
   Tensor codes =
-      Tensor::empty(feature.loss->code_shape().with_batch(N), DType::f32, data.device());
+      Tensor::empty(with_batch(feature.loss->code_shape(), N), DType::f32, data.device());
   for (std::int64_t first = 0; first < N; first += kBatch) {
     const std::int64_t last = std::min(first + kBatch, N);
     const Batch batch = data.fetch(first, last, 0);

@@ -4,6 +4,7 @@
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/cross_entropy.h>
 #include <limbeck/distill/kd_loss.h>
+#include <limbeck/distill/tap.h>
 #include <limbeck/kernels/gather.h>
 
 namespace limbeck {
@@ -28,10 +29,8 @@ Variable logits_loss(const Lesson& lesson, const KdLossOptions& loss, const View
 }
 
 Tensor stored_code(const Tensor& codes, const Tensor& samples) {
-  std::vector<std::int64_t> shape(codes.shape().begin(), codes.shape().end());
-  shape[0] = samples.dim(0);
-  Tensor rows =
-      Tensor::empty(Shape(std::span<const std::int64_t>(shape)), codes.dtype(), codes.device());
+  Tensor rows = Tensor::empty(with_batch(without_batch(codes.shape()), samples.dim(0)),
+                              codes.dtype(), codes.device());
   gather_rows(rows, codes, samples);
   return rows;
 }

@@ -2,12 +2,25 @@
 #include <limbeck/distill/tap.h>
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include <limbeck/autograd/adaptive_avg_pool2d.h>
 #include <limbeck/autograd/reshape.h>
 #include <limbeck/autograd/token_pool.h>
 
 namespace limbeck {
+
+Shape with_batch(const Shape& sample, std::int64_t N) {
+  std::vector<std::int64_t> dims = {N};
+  dims.insert(dims.end(), sample.begin(), sample.end());
+  return Shape(std::span<const std::int64_t>(dims));
+}
+
+Shape without_batch(const Shape& batch) {
+  LIMBECK_CHECK(batch.rank() >= 1, "tap: shape of a batch is (); expected (N,...)");
+  return Shape(std::span<const std::int64_t>(batch.begin() + 1, batch.end()));
+}
 
 TapGrid common_grid(const Shape& receiver, const Shape& source) {
   for (const Shape& tap : {receiver, source})

@@ -19,6 +19,10 @@ struct TapGrid {
 /// std::invalid_argument for a tap of another rank.
 TapGrid common_grid(const Shape& receiver, const Shape& source);
 
+/// The shape of N samples of a shape, and of one sample of a batch's.
+Shape with_batch(const Shape& sample, std::int64_t N);
+Shape without_batch(const Shape& batch);
+
 /// Channels of a tap: its last extent.
 inline std::int64_t tap_channels(const Shape& tap) { return tap[-1]; }
 

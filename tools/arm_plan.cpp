@@ -2,6 +2,7 @@
 #include <limbeck/tools/arm_plan.h>
 
 #include <limbeck/distill/knowledge.h>
+#include <limbeck/distill/tap.h>
 
 namespace limbeck {
 namespace {
@@ -15,9 +16,9 @@ Participant learner(const std::string& name, const ArmModel& model) {
 
 /// One sample's output of a layer.
 Shape tap_shape(const ArmModel& model, const std::string& layer) {
-  const std::vector<Shape> shapes = model.model->node_shapes(model.input.with_batch(1));
+  const std::vector<Shape> shapes = model.model->node_shapes(with_batch(model.input, 1));
   for (std::size_t i = 0; i < shapes.size(); ++i)
-    if (model.model->name(i) == layer) return shapes[i].without_batch();
+    if (model.model->name(i) == layer) return without_batch(shapes[i]);
   throw std::invalid_argument(detail::concat("features: there is no layer \"", layer,
                                              "\"; the last is \"",
                                              model.model->name(model.model->size() - 1), "\""));
@@ -137,15 +138,15 @@ ArmPlan plan_mutual(const DistillConfig& config, const std::vector<ArmModel>& mo
   DistillConfig among_students = config;
   among_students.features.clear();
   for (std::size_t to = 0; to <= last; ++to) {
-    const double weight = (to == last ? config.to_teacher : config.to_student) /
-                          static_cast<double>(last);
+    const double weight =
+        (to == last ? config.to_teacher : config.to_student) / static_cast<double>(last);
     for (std::size_t nth = 0; nth < last; ++nth) {
       const std::size_t from = (last + 1 + to - 1 - nth) % (last + 1);  // the teacher first
       const bool with_teacher = to == last || from == last;
-      Lesson lesson = plan_one(with_teacher ? config : among_students,
-                               {to, from, {models[to], models[from], to != last},
-                                plan.lessons.size(), kMomentum},
-                               plan.participants[from], data);
+      Lesson lesson = plan_one(
+          with_teacher ? config : among_students,
+          {to, from, {models[to], models[from], to != last}, plan.lessons.size(), kMomentum},
+          plan.participants[from], data);
       if (to == 0 && nth == 0) plan.knowledge_bytes = knowledge_bytes(lesson, data.classes);
       share(lesson, weight, nth == 0);
       plan.lessons.push_back(std::move(lesson));

@@ -89,8 +89,7 @@ void read_source(DistillConfig& config, const JsonObject& distill) {
     config.source = distill.text("source");
   const std::string state =
       distill.choice("source_state", {"frozen_eval", "frozen_batch_statistics"}, "frozen_eval");
-  if (state == "frozen_batch_statistics")
-    config.source_state = ModelState::frozen_batch_statistics;
+  if (state == "frozen_batch_statistics") config.source_state = ModelState::frozen_batch_statistics;
   config.grow = distill.flag("grow", false);
 }
 
@@ -109,11 +108,10 @@ void read_mutual(DistillConfig& config, const JsonObject& distill) {
 
 DistillConfig read_distill(const json& value, const std::string& path) {
   const JsonObject distill(
-      value, path,
-      {"mode", "tau", "kd_weight", "ce_weight", "reverse_kl_weight", "jsd_weight", "jsd_beta",
-       "tvd_weight", "tckd_weight", "nckd_weight", "features", "schedule", "source",
-       "source_state", "virtual_teacher", "grow", "order", "to_student", "to_teacher",
-       "students"});
+      value, path, {"mode",       "tau",      "kd_weight",  "ce_weight",    "reverse_kl_weight",
+                    "jsd_weight", "jsd_beta", "tvd_weight", "tckd_weight",  "nckd_weight",
+                    "features",   "schedule", "source",     "source_state", "virtual_teacher",
+                    "grow",       "order",    "to_student", "to_teacher",   "students"});
   DistillConfig config;
   config.mode = read_mode(distill);
   check_mode_keys(distill, config.mode);

@@ -93,8 +93,8 @@ const ModelSpec& learner_model(const Experiment& experiment, const std::string& 
 ///   weight_decay]}], max_grad_norm, loss_scale], ...}, schedule {type, ...}}; distill as
 ///   tools/distill_json.h says
 /// An arm without model or recipe has the student's, in reverse mode the teacher's; without arms
-/// there is one, "student", trained on the labels. Models get their input shape later, from the data. Throws std::invalid_argument
-/// as JsonObject does.
+/// there is one, "student", trained on the labels. Models get their input shape later, from the
+/// data. Throws std::invalid_argument as JsonObject does.
 Experiment read_experiment(const nlohmann::json& file);
 
 }  // namespace limbeck

@@ -72,10 +72,10 @@ json write_result(const Result& result) {
 }
 
 Result read_result(const json& value, const std::string& path) {
-  const JsonObject object(value, path,
-                          {"model", "seed", "parameters", "steps", "ms_per_step", "digest", "test",
-                           "fidelity", "bias_sweep", "knowledge_bytes", "gap_recovered",
-                           "bits_per_token", "bits_per_character"});
+  const JsonObject object(
+      value, path,
+      {"model", "seed", "parameters", "steps", "ms_per_step", "digest", "test", "fidelity",
+       "bias_sweep", "knowledge_bytes", "gap_recovered", "bits_per_token", "bits_per_character"});
   Result result;
   result.model = object.text("model");
   result.seed = static_cast<std::uint64_t>(object.integer("seed", 0));

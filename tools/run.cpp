@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include <limbeck/distill/performance_gap.h>
-#include <limbeck/nn/grow.h>
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/arm_plan.h>
 #include <limbeck/tools/digest.h>
@@ -166,8 +165,7 @@ SeedRun::Models SeedRun::build_models(const Arm& arm) const {
 }
 
 ArmData SeedRun::arm_data(const Arm& arm) {
-  ArmData data = {
-      .seed = seed_, .device = place_.device, .classes = place_.data.output()[-1]};
+  ArmData data = {.seed = seed_, .device = place_.device, .classes = place_.data.output()[-1]};
   data.fixed = !place_.data.text && !arm.recipe.augment.any();
   data.samples = [this] { return place_.samples({}, seed_); };
   data.source_logits = [this, source = arm.distill->source] {
@@ -193,7 +191,7 @@ ArmPlan SeedRun::plan(const Arm& arm, const Models& models) {
   }
   if (config.source.empty()) return plan_lesson(config, learners[0], {}, arm_data(arm));
   ModelGraph& source = models_.model(config.source);
-  if (config.grow) grow(source, *models[0], input.with_batch(1), {.seed = seed_});
+  LIMBECK_CHECK(!config.grow, "grow: not yet");
   return plan_lesson(config, learners[0], {&source, input}, arm_data(arm));
 }
 
@@ -208,8 +206,7 @@ void SeedRun::run_arm(const Arm& arm) {
   }
   const Models models = build_models(arm);
   const ArmPlan planned = plan(arm, models);
-  RunOptions options = {.seed = seed_,
-                        .samples = transfer_samples(arm, place_.data.images.train)};
+  RunOptions options = {.seed = seed_, .samples = transfer_samples(arm, place_.data.images.train)};
   if (arm.distill) options.order = arm.distill->order;
   Result result = train(arm.name, planned, options);
   result.knowledge_bytes = planned.knowledge_bytes;
@@ -230,8 +227,8 @@ Result SeedRun::train(const std::string& name, const ArmPlan& plan, RunOptions o
   trainer.resume();
   const std::int64_t first = trainer.step();
   folder.rewind_log(first);
-  progress_.begin(
-      detail::concat("[", results_.size() + 1, "/", jobs_, "] seed ", seed_, " ", name), first);
+  progress_.begin(detail::concat("[", results_.size() + 1, "/", jobs_, "] seed ", seed_, " ", name),
+                  first);
   trainer.run([&](const Progress& p) {
     progress_.update(p);
     folder.log({{"step", p.step},

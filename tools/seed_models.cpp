@@ -35,8 +35,7 @@ SeedModels::Entry& SeedModels::find(const std::string& name) {
   entry.model = build_model(place_.with_input(learner_model(place_.experiment, name)), 0, dtype,
                             place_.device);
   try {
-    import_weights(*entry.model,
-                   read_safetensors(place_.folder.job(seed_, name).weights()));
+    import_weights(*entry.model, read_safetensors(place_.folder.job(seed_, name).weights()));
   } catch (const std::invalid_argument& e) {
     throw std::invalid_argument(name + ".dtype: " + e.what());
   }
@@ -45,8 +44,7 @@ SeedModels::Entry& SeedModels::find(const std::string& name) {
 
 const Tensor& SeedModels::test_logits(const std::string& name) {
   Entry& entry = find(name);
-  if (!entry.test_logits.defined())
-    entry.test_logits = place_.logits_of(*entry.model, place_.test);
+  if (!entry.test_logits.defined()) entry.test_logits = place_.logits_of(*entry.model, place_.test);
   return entry.test_logits;
 }
 
