@@ -49,7 +49,7 @@ TEST(Experiment, ReadsEveryPart) {
   ASSERT_EQ(e.arms.size(), 2u);
   EXPECT_FALSE(e.arms[0].distill);
   EXPECT_EQ(e.arms[0].reference.errors, 146);
-  EXPECT_EQ(e.arms[1].distill->tau, 20);
+  EXPECT_EQ(e.arms[1].distill->logits.tau, 20);
   EXPECT_EQ(e.arms[1].recipe.accumulate, 2);
   EXPECT_EQ(e.arms[1].recipe.schedule.lr, 0.01);
   EXPECT_EQ(e.arms[1].model.layers.size(), 3u);

@@ -27,8 +27,8 @@ struct ArmData {
   /// Whether samples look the same at every step, so that what a frozen model knows of them is
   /// computed once.
   bool fixed = false;
-  std::function<std::unique_ptr<BatchSource>()> samples;  ///< of training, not augmented
-  std::function<Tensor()> source_logits;                  ///< of all of them, by the source
+  std::function<std::unique_ptr<BatchSource>()> samples = {};  ///< of training, not augmented
+  std::function<Tensor()> source_logits = {};                  ///< of all of them, by the source
 };
 
 struct ArmPlan {

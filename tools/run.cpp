@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include <limbeck/distill/performance_gap.h>
+#include <limbeck/distill/tap.h>
+#include <limbeck/nn/grow.h>
 #include <limbeck/nn/weights.h>
 #include <limbeck/tools/arm_plan.h>
 #include <limbeck/tools/digest.h>
@@ -191,7 +193,7 @@ ArmPlan SeedRun::plan(const Arm& arm, const Models& models) {
   }
   if (config.source.empty()) return plan_lesson(config, learners[0], {}, arm_data(arm));
   ModelGraph& source = models_.model(config.source);
-  LIMBECK_CHECK(!config.grow, "grow: not yet");
+  if (config.grow) grow(source, *models[0], with_batch(input, 1), {.seed = seed_});
   return plan_lesson(config, learners[0], {&source, input}, arm_data(arm));
 }
 
