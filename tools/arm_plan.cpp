@@ -7,8 +7,10 @@
 namespace limbeck {
 namespace {
 
-/// Share of a new batch in the statistics of a source that is trained itself.
-constexpr double kMomentum = 0.1;
+/// Share of a new batch in the statistics of a source that is trained itself: all of it. Averages
+/// lag behind features that still grow, whose standardised values then grow too, and two models that
+/// imitate each other run away with them.
+constexpr double kMomentum = 1;
 
 Participant learner(const std::string& name, const ArmModel& model) {
   return {.name = name, .model = model.model, .recipe = model.recipe, .seed = model.seed};
