@@ -10,11 +10,8 @@
 
 namespace limbeck {
 
-/// Keys: technique, student, teacher (layers), weight, [standardise], and the technique's own
-/// options, named as the fields of its options struct:
-///   gaussian_laplace (kind, adapter), polynomial (similarity, gamma, degree, relative),
-///   compressed_sensing (matrix, K, adapter).
-/// Throws std::invalid_argument as JsonObject does.
+/// Keys: technique (tools/technique_json.h), student, teacher (their layers), weight,
+/// [standardise], and the technique's own options. Throws std::invalid_argument as JsonObject does.
 FeatureConfig read_feature(const nlohmann::json& value, const std::string& path);
 
 }  // namespace limbeck
