@@ -2,6 +2,8 @@
 // Internal: what the likelihood loss computes per channel and per element, on either device.
 #pragma once
 
+#include <type_traits>
+
 #include <limbeck/core/math.h>
 #include <limbeck/kernels/likelihood_loss.h>
 

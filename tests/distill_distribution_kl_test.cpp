@@ -4,7 +4,7 @@
 
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/grad_check.h>
-#include <limbeck/tests/device_test.h>
+#include <limbeck/tests/fixture.h>
 
 namespace limbeck::testing {
 namespace {
@@ -55,6 +55,28 @@ TEST(DistillDistributionKl, TheLaplacesIsSmoothWhereItsMeansMeet) {
 TEST(DistillDistributionKl, OneLogScaleForAllGetsNoGradient) {
   const Variable x(Tensor::zeros({2, 3})), one(Tensor::zeros({1}), true);
   expect_error([&] { distribution_kl({x, one}, {x, x}, {}); }, "distribution_kl: gradient of p's");
+}
+
+class DistributionKlParityTest : public DeviceTest {};
+LIMBECK_INSTANTIATE_FULL_PRECISION_TEST(DistributionKlParityTest);
+
+TEST_P(DistributionKlParityTest, AsTorchDistributions) {
+  for (const DistributionKl kind : {DistributionKl::gauss_gauss, DistributionKl::laplace_laplace,
+                                    DistributionKl::gauss_laplace}) {
+    const Fixture fixture("likelihoods", distribution_kl_name(kind));
+    const auto leaf = [&](const char* name) {
+      return Variable(fixture[name].to(dtype()).to(device()), true);
+    };
+    const DistributionVariables p{leaf("m1"), leaf("s1")}, q{leaf("m2"), leaf("s2")};
+    const Variable loss = distribution_kl(p, q, {.kind = kind});
+    loss.backward();
+    // As for layers: both round in orders of their own.
+    expect_close(loss.value(), to_doubles(fixture["y"]), 1e-5, distribution_kl_name(kind));
+    expect_close(p.mean.grad(), to_doubles(fixture["dm1"]), 1e-4, "dm1");
+    expect_close(p.log_scale.grad(), to_doubles(fixture["ds1"]), 1e-4, "ds1");
+    expect_close(q.mean.grad(), to_doubles(fixture["dm2"]), 1e-4, "dm2");
+    expect_close(q.log_scale.grad(), to_doubles(fixture["ds2"]), 1e-4, "ds2");
+  }
 }
 
 }  // namespace

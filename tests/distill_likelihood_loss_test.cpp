@@ -5,7 +5,7 @@
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/grad_check.h>
 #include <limbeck/autograd/linear.h>
-#include <limbeck/tests/device_test.h>
+#include <limbeck/tests/fixture.h>
 
 namespace limbeck::testing {
 namespace {
@@ -106,6 +106,34 @@ TEST(DistillLikelihoodLoss, MicroBatchesHaveTheBitsOfTheWhole) {
   }
   for (std::size_t i = 0; i < found[0].size(); ++i)
     EXPECT_TRUE(same_bytes(found[0][i], found[1][i])) << i;
+}
+
+class LikelihoodParityTest : public DeviceTest {
+ protected:
+  Variable leaf(const Tensor& t) const { return Variable(t.to(dtype()).to(device()), true); }
+};
+LIMBECK_INSTANTIATE_FULL_PRECISION_TEST(LikelihoodParityTest);
+
+TEST_P(LikelihoodParityTest, AsTorchDistributions) {
+  for (const Likelihood kind : {Likelihood::gauss, Likelihood::laplace, Likelihood::mixture}) {
+    const Fixture fixture("likelihoods", likelihood_name(kind));
+    const auto scale = [&](const char* name) {
+      return fixture.has(name) ? leaf(fixture[name]) : Variable();
+    };
+    const Variable mu = leaf(fixture["mu"]);
+    const LikelihoodScales s{scale("rho_v"), scale("rho_b"), scale("kappa")};
+    const Variable loss = likelihood_loss(mu, leaf(fixture["t"]).value(), s, {.kind = kind});
+    loss.backward();
+    // As for layers: both round in orders of their own.
+    expect_close(loss.value(), to_doubles(fixture["y"]), 1e-5, likelihood_name(kind));
+    const auto compare = [&](const Variable& v, const char* gradient) {
+      if (v.defined()) expect_close(v.grad(), to_doubles(fixture[gradient]), 1e-4, gradient);
+    };
+    compare(mu, "dmu");
+    compare(s.rho_v, "drho_v");
+    compare(s.rho_b, "drho_b");
+    compare(s.kappa, "dkappa");
+  }
 }
 
 }  // namespace
