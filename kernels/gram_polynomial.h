@@ -15,14 +15,19 @@ struct GramPolynomial {
   struct Point {
     F value, slope;
   };
-  /// Horner's rule for both at once.
+  /// Horner's rule for both at once, written out: compilers do not vectorise around a loop in it.
   LIMBECK_HD Point at(F g) const {
     Point k{a[kDegree], 0};
-    for (int p = kDegree - 1; p >= 0; --p) {
-      k.slope = math::fma(k.slope, g, k.value);
-      k.value = math::fma(k.value, g, a[p]);
-    }
+    step<kDegree - 1>(k, g);
     return k;
+  }
+
+ private:
+  template <int p>
+  LIMBECK_HD void step(Point& k, F g) const {
+    k.slope = math::fma(k.slope, g, k.value);
+    k.value = math::fma(k.value, g, a[p]);
+    if constexpr (p > 0) step<p - 1>(k, g);
   }
 };
 
