@@ -4,8 +4,7 @@
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/cross_entropy.h>
 #include <limbeck/distill/kd_loss.h>
-#include <limbeck/distill/tap.h>
-#include <limbeck/kernels/gather.h>
+#include <limbeck/distill/kd_topk.h>
 
 namespace limbeck {
 namespace {
@@ -21,6 +20,8 @@ Variable weighted(const Variable& loss, double weight) {
 
 Variable logits_loss(const Lesson& lesson, const KdLossOptions& loss, const View& receiver,
                      const std::vector<const View*>& sources, const Tensor& labels) {
+  if (!lesson.target && sources.at(0)->top.logits.defined())
+    return kd_topk(receiver.logits, sources[0]->top, labels, loss);
   std::vector<Tensor> seen;
   for (const View* source : sources) seen.push_back(source->logits.value());
   const Tensor target = lesson.target ? lesson.target(seen, labels) : seen.at(0);
@@ -28,17 +29,10 @@ Variable logits_loss(const Lesson& lesson, const KdLossOptions& loss, const View
   return kd_loss(receiver.logits, target, told, loss);
 }
 
-Tensor stored_code(const Tensor& codes, const Tensor& samples) {
-  Tensor rows = Tensor::empty(with_batch(without_batch(codes.shape()), samples.dim(0)),
-                              codes.dtype(), codes.device());
-  gather_rows(rows, codes, samples);
-  return rows;
-}
-
 Variable feature_loss(const FeatureLesson& feature, const View& receiver,
                       const std::vector<const View*>& sources, const Batch& part, double samples) {
   const Tensor code = feature.codes.defined()
-                          ? stored_code(feature.codes, part.samples)
+                          ? stored_rows(feature.codes, part.samples)
                           : code_of(feature, sources.at(0)->taps.at(feature.source).value());
   return feature.loss->loss(receiver.taps.at(feature.receiver), code, samples);
 }

@@ -53,7 +53,7 @@ struct Lesson {
   std::optional<KdLossOptions> logits = {};
   LogitsTarget target = {};                  ///< none: the only source's logits
   LabelsTarget labels = {};                  ///< none: the data's
-  std::vector<FeatureLesson> features = {};  ///< of the only source
+  std::vector<FeatureLesson> features = {};  ///< of the only source, or none where all have codes
   /// Of all terms but the labels' cross-entropy.
   LessonSchedule schedule = {};
 };

@@ -18,9 +18,9 @@ void check_recipe(const Participant& participant) {
 void check_participants(const std::vector<Participant>& participants, const BatchSource& data) {
   const Participant* first = nullptr;
   for (const Participant& p : participants) {
-    LIMBECK_CHECK((p.model != nullptr) != p.logits.defined(), "Trainer: \"", p.name,
-                  p.model ? "\" has both a model and logits" : "\" has neither model nor logits",
-                  "; expected one of them");
+    const int given = (p.model != nullptr) + p.logits.defined() + p.top.logits.defined();
+    LIMBECK_CHECK(given == 1, "Trainer: \"", p.name, "\" has ", given,
+                  " of a model, logits and largest logits; expected one of them");
     LIMBECK_CHECK(p.model || !data.augments(),
                   "Trainer: teacher logits computed before for data that is augmented; expected no "
                   "augmentation, or the teacher's model");
@@ -48,7 +48,17 @@ void check_feature(const FeatureLesson& feature, const Participant& receiver) {
                 receiver.recipe.accumulate, " parts; expected accumulate = 1");
 }
 
-void check_lesson(const Lesson& lesson, const std::vector<Participant>& participants) {
+/// Of the largest logits alone there is forward KL and nothing else.
+void check_top(const Lesson& lesson, const Participant& source) {
+  if (!source.top.logits.defined() || !lesson.logits || soft_weights(*lesson.logits) == 0) return;
+  LIMBECK_CHECK(
+      !lesson.target && !lesson.labels && soft_weights(*lesson.logits) == lesson.logits->kd_weight,
+      "Trainer: the largest logits of \"", source.name,
+      "\" are to teach more than forward KL; expected kd_weight alone, or all logits");
+}
+
+void check_lesson(const Lesson& lesson, const std::vector<Participant>& participants,
+                  const BatchSource& data) {
   const std::size_t N = participants.size();
   LIMBECK_CHECK(lesson.receiver < N, "Trainer: a lesson is for participant ", lesson.receiver,
                 "; there are ", N);
@@ -57,16 +67,21 @@ void check_lesson(const Lesson& lesson, const std::vector<Participant>& particip
                 "\", which is frozen; expected a trainable one");
   for (const std::size_t source : lesson.sources)
     LIMBECK_CHECK(source < N, "Trainer: a lesson is from participant ", source, "; there are ", N);
-  LIMBECK_CHECK(lesson.target || !lesson.logits || lesson.sources.size() == 1, "Trainer: \"",
-                receiver.name, "\" learns the logits of ", lesson.sources.size(),
+  const bool soft = lesson.logits && soft_weights(*lesson.logits) > 0;
+  LIMBECK_CHECK(lesson.target || !soft || lesson.sources.size() == 1, "Trainer: \"", receiver.name,
+                "\" learns the logits of ", lesson.sources.size(),
                 " sources; expected one, or a target made of them");
-  LIMBECK_CHECK(lesson.features.empty() || lesson.sources.size() == 1, "Trainer: \"", receiver.name,
-                "\" learns features of ", lesson.sources.size(), " sources; expected one");
+  for (const std::size_t source : lesson.sources) check_top(lesson, participants[source]);
   for (const FeatureLesson& feature : lesson.features) {
     check_feature(feature, receiver);
-    LIMBECK_CHECK(feature.codes.defined() || participants[lesson.sources[0]].model,
-                  "Trainer: layer \"", feature.source, "\" of \"",
-                  participants[lesson.sources[0]].name,
+    LIMBECK_CHECK(!feature.codes.defined() || !data.augments(), "Trainer: codes of layer \"",
+                  feature.source, "\" computed before for data that is augmented; expected no ",
+                  "augmentation, or the source's model");
+    if (feature.codes.defined()) continue;
+    LIMBECK_CHECK(lesson.sources.size() == 1, "Trainer: \"", receiver.name,
+                  "\" learns features of ", lesson.sources.size(), " sources; expected one");
+    LIMBECK_CHECK(participants[lesson.sources[0]].model, "Trainer: layer \"", feature.source,
+                  "\" of \"", participants[lesson.sources[0]].name,
                   "\" is to be read, which has logits alone; expected a model, or codes");
   }
 }
@@ -76,7 +91,7 @@ void check_lesson(const Lesson& lesson, const std::vector<Participant>& particip
 void check_run(const std::vector<Participant>& participants, const std::vector<Lesson>& lessons,
                const BatchSource& data) {
   check_participants(participants, data);
-  for (const Lesson& lesson : lessons) check_lesson(lesson, participants);
+  for (const Lesson& lesson : lessons) check_lesson(lesson, participants, data);
 }
 
 }  // namespace limbeck

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include <limbeck/distill/image_source.h>
+#include <limbeck/kernels/kd_topk.h>
 #include <limbeck/nn/module.h>
 #include <limbeck/nn/optimizer.h>
 #include <limbeck/nn/schedule.h>
@@ -30,15 +31,17 @@ struct Recipe {
 /// frozen_batch_statistics: the same, but batch norms take the statistics of the batch.
 enum class ModelState { trainable, frozen_eval, frozen_batch_statistics };
 
-/// One of the models of a run, or the logits one had for every sample of the data; `logits` (N,V)
-/// f32, `model` null. A model is run on what all others see, in the dtype of its own parameters.
+/// One of the models of a run, or the logits one had for every sample of the data, whole or the
+/// largest of them, `model` null. A model is run on what all others see, in the dtype of its own
+/// parameters.
 struct Participant {
   std::string name = {};  ///< in messages and checkpoints
   Module* model = nullptr;
   ModelState state = ModelState::trainable;
   Recipe recipe = {};      ///< of a trainable one
   std::uint64_t seed = 0;  ///< of a trainable one's dropout
-  Tensor logits = {};
+  Tensor logits = {};      ///< (N,V) f32, or (N,T,V) where every step has a label
+  SparseTeacher top = {};  ///< the like of these, each with N in front
 
   bool trainable() const { return model && state == ModelState::trainable; }
 };

@@ -205,7 +205,7 @@ std::set<std::string> Trainer::layers_to_show(std::size_t participant) const {
   for (const Lesson& lesson : lessons_)
     for (const FeatureLesson& feature : lesson.features) {
       if (lesson.receiver == participant) layers.insert(feature.receiver);
-      if (lesson.sources.at(0) == participant && !feature.codes.defined())
+      if (!feature.codes.defined() && lesson.sources.at(0) == participant)
         layers.insert(feature.source);
     }
   return layers;

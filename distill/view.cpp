@@ -6,6 +6,7 @@
 
 #include <limbeck/autograd/cast.h>
 #include <limbeck/autograd/reshape.h>
+#include <limbeck/distill/tap.h>
 #include <limbeck/kernels/gather.h>
 #include <limbeck/nn/model_graph.h>
 
@@ -58,7 +59,7 @@ View run(const Participant& participant, const Batch& part, const ViewOptions& o
   Context context = context_of(participant, part, options);
   const bool ids = part.x.dtype() == DType::i32;
   const Variable x(ids ? part.x : part.x.to(dtype_of(model)));
-  if (options.layers.empty()) return {logit_rows(model.forward(x, context), part), {}};
+  if (options.layers.empty()) return {logit_rows(model.forward(x, context), part)};
   auto* graph = dynamic_cast<ModelGraph*>(&model);
   LIMBECK_CHECK(graph, "model \"", participant.name, "\" is no ModelGraph; its layer \"",
                 *options.layers.begin(), "\" cannot be read");
@@ -70,17 +71,31 @@ View run(const Participant& participant, const Batch& part, const ViewOptions& o
   return view;
 }
 
-Tensor stored_logits(const Tensor& logits, const Batch& part) {
-  Tensor rows =
-      Tensor::empty({part.samples.dim(0), logits.dim(1)}, logits.dtype(), part.samples.device());
-  gather_rows(rows, logits, part.samples);
-  return rows;
+/// What a participant without a model had to say, a row for every label.
+View recall(const Participant& participant, const Batch& part) {
+  const std::int64_t R = part.labels.numel();
+  const auto rows = [&](const Tensor& stored) { return stored_rows(stored, part.samples); };
+  if (participant.logits.defined())
+    return {Variable(rows(participant.logits).reshape({R, participant.logits.shape()[-1]}))};
+  const auto& [indices, logits, rest_lse] = participant.top;
+  View view;
+  view.top.indices = rows(indices).reshape({R, indices.shape()[-1]});
+  view.top.logits = rows(logits).reshape({R, logits.shape()[-1]});
+  if (rest_lse.defined()) view.top.rest_lse = rows(rest_lse).reshape({R});
+  return view;
 }
 
 }  // namespace
 
+Tensor stored_rows(const Tensor& stored, const Tensor& samples) {
+  Tensor rows = Tensor::empty(with_batch(without_batch(stored.shape()), samples.dim(0)),
+                              stored.dtype(), stored.device());
+  gather_rows(rows, stored, samples);
+  return rows;
+}
+
 View look(const Participant& participant, const Batch& part, const ViewOptions& options) {
-  if (!participant.model) return {Variable(stored_logits(participant.logits, part)), {}};
+  if (!participant.model) return recall(participant, part);
   std::optional<NoGrad> frozen;
   if (!participant.trainable() || !options.learns) frozen.emplace();
   return run(participant, part, options);

@@ -14,7 +14,8 @@ namespace limbeck {
 /// model in f64.
 struct View {
   Variable logits;
-  std::map<std::string, Variable> taps;
+  std::map<std::string, Variable> taps = {};
+  SparseTeacher top = {};  ///< in the place of logits that were not stored whole
 };
 
 struct ViewOptions {
@@ -23,6 +24,9 @@ struct ViewOptions {
   bool learns = true;                 ///< false: nothing is recorded, running statistics stay
   std::set<std::string> layers = {};  ///< to show; only a ModelGraph has any
 };
+
+/// The rows (B,...) of what was computed before for all samples (N,...); `samples` (B) i32.
+Tensor stored_rows(const Tensor& stored, const Tensor& samples);
 
 /// Runs a participant on a part of a batch, or takes its logits from those computed before. Throws
 /// std::invalid_argument naming a layer that is not there.

@@ -6,6 +6,7 @@
 
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/distill/adapter.h>
+#include <limbeck/distill/knowledge.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/tests/device_test.h>
 #include <limbeck/tests/small_run.h>
@@ -220,6 +221,87 @@ TEST(Modes, StatisticsFollowTheTapsAndResumeToTheBit) {
   EXPECT_THROW(run(first, 3), std::int64_t);
   run(second, 0);
   EXPECT_EQ(second.digests(), whole.digests());
+}
+
+/// The big model's knowledge in its place: K largest logits; 0: all of them.
+Participant stored(TwoModels& m, std::int64_t K) {
+  TensorSource data(m.drawn.images, m.drawn.labels, 10, Preprocess{}, Augment{}, 5);
+  const Participant big = m.participant(*m.big, false);
+  if (K == 0) return {.name = "big", .logits = logits_of_all(big, data)};
+  return {.name = "big", .top = top_of_all(big, data, K, 4)};
+}
+
+Lesson stored_lesson(TwoModels& m) {
+  TensorSource data(m.drawn.images, m.drawn.labels, 10, Preprocess{}, Augment{}, 5);
+  Lesson lesson = to_small(0, 1);
+  lesson.features[0].codes = encode_all(m.participant(*m.big, false), data, lesson.features[0]);
+  return lesson;
+}
+
+TEST(Modes, StoredKnowledgeTeachesWhatItsModelDoes) {
+  TwoModels live, whole;
+  live.train({live.participant(*live.small), live.participant(*live.big, false)}, {to_small(0, 1)});
+  whole.train({whole.participant(*whole.small), stored(whole, 0)}, {stored_lesson(whole)});
+  EXPECT_EQ(live.digests()[0], whole.digests()[0]);
+  EXPECT_EQ(live.losses, whole.losses);
+}
+
+// All ten classes are the whole teacher by another kernel: 1e-4 of the loss for six steps'
+// roundings. Three of ten teach something else, and less than everything.
+TEST(Modes, TheLargestLogitsTeachInTheirPlace) {
+  TwoModels live, all, three;
+  Lesson lesson = to_small(0, 1);
+  lesson.features.clear();
+  live.train({live.participant(*live.small), live.participant(*live.big, false)}, {lesson});
+  all.train({all.participant(*all.small), stored(all, 10)}, {lesson});
+  three.train({three.participant(*three.small), stored(three, 3)}, {lesson});
+  ASSERT_EQ(live.losses.size(), all.losses.size());
+  for (std::size_t i = 0; i < live.losses.size(); ++i)
+    EXPECT_NEAR(all.losses[i], live.losses[i], 1e-4 * live.losses[i]);
+  EXPECT_LT(three.losses[0], live.losses[0]);
+}
+
+TEST(Modes, StoredCodesNeedNoSource) {
+  TwoModels live, stored;
+  Lesson lesson = to_small(0, 1), alone = stored_lesson(stored);
+  lesson.logits.reset();
+  alone.logits.reset();
+  alone.sources.clear();
+  live.train({live.participant(*live.small), live.participant(*live.big, false)}, {lesson});
+  stored.train({stored.participant(*stored.small)}, {alone});
+  EXPECT_EQ(live.digests()[0], stored.digests()[0]);
+}
+
+TEST(Modes, RefusesStoredKnowledgeThatDoesNotServe) {
+  TwoModels m;
+  const Participant small = m.participant(*m.small);
+  Lesson lesson = to_small(0, 1);
+  lesson.features.clear();
+  Participant both = stored(m, 0);
+  both.top = stored(m, 3).top;
+  expect_error(
+      [&] {
+        m.trainer({small, both}, {lesson});
+      },
+      "\"big\" has 2 of a model, logits and largest logits; expected one of them");
+  lesson.logits->jsd_weight = 1;
+  expect_error(
+      [&] {
+        m.trainer({small, stored(m, 3)}, {lesson});
+      },
+      "the largest logits of \"big\" are to teach more than forward KL; expected kd_weight alone");
+  lesson.logits.reset();
+  lesson.sources.clear();
+  lesson.features = to_small(0, 1).features;
+  expect_error([&] { m.trainer({small}, {lesson}); }, "learns features of 0 sources; expected one");
+  Lesson moving = stored_lesson(m);
+  TensorSource jittered(m.drawn.images, m.drawn.labels, 10, Preprocess{},
+                        {.vary = {.max_jitter = 1}}, 5);
+  expect_error(
+      [&] {
+        Trainer({small, m.participant(*m.big, false)}, {moving}, jittered, m.options);
+      },
+      "codes of layer \"1\" computed before for data that is augmented");
 }
 
 TEST(Modes, RefusesWhatMakesNoRun) {
