@@ -19,10 +19,6 @@ LIMBECK_INSTANTIATE_FULL_PRECISION_TEST(ChannelMomentsTest);
 
 constexpr MomentForm kForms[] = {MomentForm::positions, MomentForm::channels};
 
-Shape without_batch(const Shape& s) {
-  return s.rank() == 4 ? Shape{s[1], s[2], s[3]} : Shape{s[1], s[2]};
-}
-
 struct Outcome {
   double loss;
   Tensor gradient;
