@@ -14,7 +14,7 @@ Variable gated_sum(const Variable& gates, const std::vector<Variable>& peers) {
   }
   LIMBECK_CHECK(!values.empty(), "gated_sum: 0 peers; expected 1 to ", kMaxPeers);
   Tensor y = Tensor::empty_like(values[0]);
-  const Tensor gate = gates.value();
+  const Tensor& gate = gates.value();
   gated_sum_forward(y, gate, values);
   return record("gated_sum", y, inputs,
                 [gate, values](const Tensor& dy, std::span<InputGrad> grads) {
