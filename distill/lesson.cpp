@@ -11,6 +11,7 @@ namespace {
 
 /// The sum of losses so far, and one more.
 void add_to(Variable& total, const Variable& loss) {
+  if (!loss.defined()) return;
   total = total.defined() ? add(total, loss) : loss;
 }
 
@@ -18,15 +19,40 @@ Variable weighted(const Variable& loss, double weight) {
   return weight == 1 ? loss : scale(loss, weight);
 }
 
-Variable logits_loss(const Lesson& lesson, const KdLossOptions& loss, const View& receiver,
-                     const std::vector<const View*>& sources, const Tensor& labels) {
-  if (!lesson.target && sources.at(0)->top.logits.defined())
-    return kd_topk(receiver.logits, sources[0]->top, labels, loss);
+double factor_of(const Lesson& lesson, const RunClock& clock) {
+  return lesson_factor(lesson.schedule, clock.step, clock.total);
+}
+
+Tensor label_rows(const Batch& part) { return part.labels.reshape({part.labels.numel()}); }
+
+Tensor target_of(const Lesson& lesson, const std::vector<const View*>& sources,
+                 const Tensor& labels) {
   std::vector<Tensor> seen;
   for (const View* source : sources) seen.push_back(source->logits.value());
-  const Tensor target = lesson.target ? lesson.target(seen, labels) : seen.at(0);
-  const Tensor told = lesson.labels ? lesson.labels(receiver.logits.value(), target) : labels;
-  return kd_loss(receiver.logits, target, told, loss);
+  return lesson.target ? lesson.target(seen, labels) : seen.at(0);
+}
+
+/// Undefined when none of its terms has a weight now.
+Variable logits_loss(const Lesson& lesson, double factor, const View& receiver,
+                     const std::vector<const View*>& sources, const Batch& part) {
+  const Tensor labels = label_rows(part);
+  KdLossOptions loss = scale_soft_weights(*lesson.logits, factor);
+  loss.mean_over = part.targets;
+  if (soft_weights(loss) > 0 && !lesson.target && sources.at(0)->top.logits.defined())
+    return kd_topk(receiver.logits, sources[0]->top, labels, loss);
+  if (soft_weights(loss) > 0)
+    return kd_loss(receiver.logits, target_of(lesson, sources, labels), labels, loss);
+  if (loss.ce_weight == 0) return {};
+  return weighted(cross_entropy(receiver.logits, labels, {.mean_over = part.targets}),
+                  loss.ce_weight);
+}
+
+Variable own_labels_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,
+                         const std::vector<const View*>& sources, const Batch& part) {
+  ConfidenceOptions options = *lesson.confidence;
+  options.mean_over = part.targets;
+  return confidence_loss(receiver.logits, target_of(lesson, sources, label_rows(part)),
+                         confidence_alpha(options, clock.step, clock.total), options);
 }
 
 Variable feature_loss(const FeatureLesson& feature, const View& receiver,
@@ -57,26 +83,22 @@ Tensor code_of(const FeatureLesson& feature, const Tensor& tap) {
   return feature.loss->encode(feature.statistics->standardise(tap));
 }
 
-bool reads_sources(const Lesson& lesson, double factor) {
-  if (lesson.logits && soft_weights(*lesson.logits) * factor > 0) return true;
+bool reads_sources(const Lesson& lesson, const RunClock& clock) {
+  const double factor = factor_of(lesson, clock);
+  double weights = lesson.logits ? soft_weights(*lesson.logits) : 0;
+  if (lesson.confidence) weights += lesson.confidence_weight;
   for (const FeatureLesson& feature : lesson.features)
-    if (factor * feature.weight > 0 && !feature.codes.defined()) return true;
-  return false;
+    if (!feature.codes.defined()) weights += feature.weight;
+  return factor * weights > 0;
 }
 
-Variable lesson_loss(const Lesson& lesson, double factor, const View& receiver,
+Variable lesson_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,
                      const std::vector<const View*>& sources, const Batch& part, double samples) {
   Variable total;
-  if (lesson.logits) {
-    const Tensor labels = part.labels.reshape({part.labels.numel()});
-    KdLossOptions loss = scale_soft_weights(*lesson.logits, factor);
-    loss.mean_over = part.targets;
-    if (soft_weights(loss) > 0)
-      total = logits_loss(lesson, loss, receiver, sources, labels);
-    else if (loss.ce_weight > 0)
-      total = weighted(cross_entropy(receiver.logits, labels, {.mean_over = part.targets}),
-                       loss.ce_weight);
-  }
+  const double factor = factor_of(lesson, clock);
+  if (lesson.logits) add_to(total, logits_loss(lesson, factor, receiver, sources, part));
+  if (const double weight = factor * lesson.confidence_weight; lesson.confidence && weight > 0)
+    add_to(total, weighted(own_labels_loss(lesson, clock, receiver, sources, part), weight));
   for (const FeatureLesson& feature : lesson.features)
     if (const double weight = factor * feature.weight; weight > 0)
       add_to(total, weighted(feature_loss(feature, receiver, sources, part, samples), weight));

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <limbeck/distill/confidence.h>
 #include <limbeck/distill/feature_loss.h>
 #include <limbeck/distill/lesson_schedule.h>
 #include <limbeck/distill/tap_statistics.h>
@@ -36,9 +37,6 @@ struct FeatureLesson {
 /// Target logits (R,V) made of the sources' and the labels (R).
 using LogitsTarget =
     std::function<Tensor(const std::vector<Tensor>& sources, const Tensor& labels)>;
-/// Labels (R) in the place of the data's, made of the receiver's logits and the target's.
-using LabelsTarget = std::function<Tensor(const Tensor& receiver, const Tensor& target)>;
-
 /// The code of a batch of the source's taps: standardised, where asked for, and encoded.
 Tensor code_of(const FeatureLesson& feature, const Tensor& tap);
 
@@ -51,20 +49,27 @@ struct Lesson {
   /// ce_weight is of the labels' cross-entropy; the other weights want a source or a target. None:
   /// features alone.
   std::optional<KdLossOptions> logits = {};
-  LogitsTarget target = {};                  ///< none: the only source's logits
-  LabelsTarget labels = {};                  ///< none: the data's
+  LogitsTarget target = {};  ///< none: the only source's logits
+  /// Weak-to-strong: what the receiver is sure of itself, beside the target; weight times the loss.
+  std::optional<ConfidenceOptions> confidence = {};
+  double confidence_weight = 1;
   std::vector<FeatureLesson> features = {};  ///< of the only source, or none where all have codes
   /// Of all terms but the labels' cross-entropy.
   LessonSchedule schedule = {};
 };
 
-/// The loss (1) of a lesson for one part of a batch of `samples`, `factor` the schedule's: in this
-/// order the logits' terms and each feature's, added up. Sources in the lesson's order. Undefined
-/// when nothing has a weight.
-Variable lesson_loss(const Lesson& lesson, double factor, const View& receiver,
+/// Where a run is.
+struct RunClock {
+  std::int64_t step = 0, total = 1;
+};
+
+/// The loss (1) of a lesson for one part of a batch of `samples`: in this order the logits' terms,
+/// the confidence's and each feature's, added up. Sources in the lesson's order. Undefined when
+/// nothing has a weight.
+Variable lesson_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,
                      const std::vector<const View*>& sources, const Batch& part, double samples);
 
-/// Whether lesson_loss with this factor reads the sources.
-bool reads_sources(const Lesson& lesson, double factor);
+/// Whether lesson_loss reads the sources now.
+bool reads_sources(const Lesson& lesson, const RunClock& clock);
 
 }  // namespace limbeck

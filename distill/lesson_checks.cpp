@@ -51,10 +51,10 @@ void check_feature(const FeatureLesson& feature, const Participant& receiver) {
 /// Of the largest logits alone there is forward KL and nothing else.
 void check_top(const Lesson& lesson, const Participant& source) {
   if (!source.top.logits.defined() || !lesson.logits || soft_weights(*lesson.logits) == 0) return;
-  LIMBECK_CHECK(
-      !lesson.target && !lesson.labels && soft_weights(*lesson.logits) == lesson.logits->kd_weight,
-      "Trainer: the largest logits of \"", source.name,
-      "\" are to teach more than forward KL; expected kd_weight alone, or all logits");
+  LIMBECK_CHECK(!lesson.target && !lesson.confidence &&
+                    soft_weights(*lesson.logits) == lesson.logits->kd_weight,
+                "Trainer: the largest logits of \"", source.name,
+                "\" are to teach more than forward KL; expected kd_weight alone, or all logits");
 }
 
 void check_lesson(const Lesson& lesson, const std::vector<Participant>& participants,
@@ -72,6 +72,10 @@ void check_lesson(const Lesson& lesson, const std::vector<Participant>& particip
                 "\" learns the logits of ", lesson.sources.size(),
                 " sources; expected one, or a target made of them");
   for (const std::size_t source : lesson.sources) check_top(lesson, participants[source]);
+  LIMBECK_CHECK(!lesson.confidence || receiver.recipe.accumulate == 1, "Trainer: \"", receiver.name,
+                "\" balances its own labels over a whole batch, which is computed "
+                "in ",
+                receiver.recipe.accumulate, " parts; expected accumulate = 1");
   for (const FeatureLesson& feature : lesson.features) {
     check_feature(feature, receiver);
     LIMBECK_CHECK(!feature.codes.defined() || !data.augments(), "Trainer: codes of layer \"",

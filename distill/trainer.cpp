@@ -62,6 +62,8 @@ Trainer::Trainer(std::vector<Participant> participants, std::vector<Lesson> less
     std::iota(samples.begin(), samples.end(), 0);
   }
   LIMBECK_CHECK(!samples.empty(), "Trainer: no samples; expected at least one");
+  LIMBECK_CHECK(!options_.gated || options_.order == UpdateOrder::simultaneous,
+                "Trainer: a gate is trained with alternating updates; expected simultaneous ones");
   prepare();
 }
 
@@ -88,7 +90,12 @@ void Trainer::make_learners() {
           p.name = detail::concat(l, ".", f, ".", p.name);
           adapters.push_back(std::move(p));
         }
+    if (options_.gated && i == order_.back())
+      for (const NamedParameter& p : options_.gated->gate->parameters()) adapters.push_back(p);
     learners_[i] = std::make_unique<Learner>(participants_[i], adapters, state_.total_steps);
+    LIMBECK_CHECK(!options_.gated || !learners_[i]->optimizer().loss_scale().defined(),
+                  "Trainer: \"", participants_[i].name,
+                  "\" learns beside a gate with a scaled loss; expected no loss scaling");
   }
 }
 
@@ -160,13 +167,37 @@ void Trainer::learn(const Batch& batch, const std::vector<std::size_t>& learners
   for (std::int64_t first = 0; first < rows; first += step) {
     const Batch part = part_of(batch, first, std::min(first + step, rows));
     const std::vector<View> views = look_at(part, first, learners);
-    for (const std::size_t i : learners) {
-      const Variable loss = loss_of(i, views, part, static_cast<double>(rows));
-      learners_[i]->backward(loss);
-      add(loss_sum_, loss_sum_, loss.value());
-    }
+    if (options_.gated)
+      backward_together(views, part, static_cast<double>(rows));
+    else
+      backward_each(views, part, static_cast<double>(rows), learners);
   }
   for (const std::size_t i : learners) learners_[i]->update(state_.step);
+}
+
+void Trainer::backward_each(const std::vector<View>& views, const Batch& part, double samples,
+                            const std::vector<std::size_t>& learners) {
+  for (const std::size_t i : learners) {
+    const Variable loss = loss_of(i, views, part, samples);
+    learners_[i]->backward(loss);
+    add(loss_sum_, loss_sum_, loss.value());
+  }
+}
+
+/// The gate's loss reaches all learners, so there is one backward of everything.
+void Trainer::backward_together(const std::vector<View>& views, const Batch& part, double samples) {
+  std::vector<Variable> logits;
+  for (const std::size_t i : order_) logits.push_back(views[i].logits);
+  GatedEnsembleOptions options = options_.gated->options;
+  options.mean_over = part.targets;
+  Variable total =
+      options_.gated->gate->loss(logits, part.labels.reshape({part.labels.numel()}), options);
+  for (const std::size_t i : order_)
+    if (std::any_of(lessons_.begin(), lessons_.end(),
+                    [&](const Lesson& lesson) { return lesson.receiver == i; }))
+      total = add(total, loss_of(i, views, part, samples));
+  total.backward();
+  add(loss_sum_, loss_sum_, total.value());
 }
 
 std::vector<View> Trainer::look_at(const Batch& part, std::int64_t first_row,
@@ -184,10 +215,6 @@ std::vector<View> Trainer::look_at(const Batch& part, std::int64_t first_row,
   return views;
 }
 
-double Trainer::factor_of(const Lesson& lesson) const {
-  return lesson_factor(lesson.schedule, state_.step, state_.total_steps);
-}
-
 bool Trainer::needed(std::size_t participant, const std::vector<std::size_t>& learners) const {
   const auto learns = [&](std::size_t i) {
     return std::find(learners.begin(), learners.end(), i) != learners.end();
@@ -195,7 +222,7 @@ bool Trainer::needed(std::size_t participant, const std::vector<std::size_t>& le
   return learns(participant) ||
          std::any_of(lessons_.begin(), lessons_.end(), [&](const Lesson& lesson) {
            const auto& sources = lesson.sources;
-           return learns(lesson.receiver) && reads_sources(lesson, factor_of(lesson)) &&
+           return learns(lesson.receiver) && reads_sources(lesson, clock()) &&
                   std::find(sources.begin(), sources.end(), participant) != sources.end();
          });
 }
@@ -221,8 +248,7 @@ Variable Trainer::loss_of(std::size_t learner, const std::vector<View>& views, c
     taught = true;
     std::vector<const View*> sources;
     for (const std::size_t source : lesson.sources) sources.push_back(&views[source]);
-    const Variable loss =
-        lesson_loss(lesson, factor_of(lesson), views[learner], sources, part, samples);
+    const Variable loss = lesson_loss(lesson, clock(), views[learner], sources, part, samples);
     if (loss.defined()) total = total.defined() ? add(total, loss) : loss;
   }
   if (!taught)

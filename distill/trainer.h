@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -11,6 +12,7 @@
 
 #include <limbeck/distill/checkpoint.h>
 #include <limbeck/distill/evaluate.h>
+#include <limbeck/distill/gated_ensemble.h>
 #include <limbeck/distill/learner.h>
 #include <limbeck/distill/lesson.h>
 
@@ -26,13 +28,21 @@ struct TrainingError : std::runtime_error {
 /// become (Zhang et al. 2018, algorithm 1); all are run again for each.
 enum class UpdateOrder { simultaneous, alternate };
 
+/// All learners together train a gate whose ensemble teaches each of them (ONE,
+/// distill/gated_ensemble.h); it brings the labels too.
+struct GatedLesson {
+  std::shared_ptr<GatedEnsemble> gate;
+  GatedEnsembleOptions options = {};
+};
+
 struct RunOptions {
   std::uint64_t seed = 0;                  ///< of the order of the samples
   std::vector<std::int32_t> samples = {};  ///< to train on; empty: all of the source
   UpdateOrder order = UpdateOrder::simultaneous;
-  std::int64_t report_every = 100;    ///< steps between looks at the loss
-  std::string checkpoint = {};        ///< file; empty: none is written
-  std::int64_t checkpoint_every = 0;  ///< steps; 0: never
+  std::optional<GatedLesson> gated = {};  ///< simultaneous only, without loss scaling
+  std::int64_t report_every = 100;        ///< steps between looks at the loss
+  std::string checkpoint = {};            ///< file; empty: none is written
+  std::int64_t checkpoint_every = 0;      ///< steps; 0: never
 };
 
 /// Where soft targets come from: `logits` (N,V) computed before for every sample of the source
@@ -90,9 +100,12 @@ class Trainer {
   void learn(const Batch& batch, const std::vector<std::size_t>& learners);
   std::vector<View> look_at(const Batch& part, std::int64_t first_row,
                             const std::vector<std::size_t>& learners);
+  void backward_each(const std::vector<View>& views, const Batch& part, double samples,
+                     const std::vector<std::size_t>& learners);
+  void backward_together(const std::vector<View>& views, const Batch& part, double samples);
   Variable loss_of(std::size_t learner, const std::vector<View>& views, const Batch& part,
                    double samples) const;
-  double factor_of(const Lesson& lesson) const;
+  RunClock clock() const { return {state_.step, state_.total_steps}; }
   std::set<std::string> layers_to_show(std::size_t participant) const;
   bool needed(std::size_t participant, const std::vector<std::size_t>& learners) const;
   Batch next_batch();

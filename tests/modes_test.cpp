@@ -162,7 +162,7 @@ TEST(Modes, TheWholeIsTheSumOfItsParts) {
   const View source = look(big, batch, {.layers = {"1"}});
   const auto loss = [&](const Lesson& lesson) {
     const View view = look(small, batch, {.layers = {"1"}});
-    return lesson_loss(lesson, 1, view, {&source}, batch, 8).value().item();
+    return lesson_loss(lesson, {0, 1}, view, {&source}, batch, 8).value().item();
   };
   const Lesson whole = to_small(0, 1);
   Lesson logits = whole, features = whole;
@@ -181,7 +181,7 @@ TEST(Modes, NoGradientReachesASource) {
   }();
   const View small = look(m.participant(*m.small), batch, {.layers = {"1"}});
   const View big = look(m.participant(*m.big), batch, {.layers = {"1"}});
-  lesson_loss(to_small(0, 1), 1, small, {&big}, batch, 4).backward();
+  lesson_loss(to_small(0, 1), {0, 1}, small, {&big}, batch, 4).backward();
   for (const NamedParameter& p : m.big->parameters())
     EXPECT_FALSE(p.value.grad().defined()) << p.name;
   EXPECT_TRUE(m.small->parameters()[0].value.grad().defined());

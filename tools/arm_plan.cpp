@@ -8,8 +8,8 @@ namespace limbeck {
 namespace {
 
 /// Share of a new batch in the statistics of a source that is trained itself: all of it. Averages
-/// lag behind features that still grow, whose standardised values then grow too, and two models that
-/// imitate each other run away with them.
+/// lag behind features that still grow, whose standardised values then grow too, and two models
+/// that imitate each other run away with them.
 constexpr double kMomentum = 1;
 
 Participant learner(const std::string& name, const ArmModel& model) {
@@ -98,15 +98,60 @@ Lesson plan_one(const DistillConfig& config, const LessonPlan& lesson, const Par
   return {.receiver = lesson.receiver,
           .sources = {lesson.source},
           .logits = config.logits,
+          .confidence = config.confidence,
+          .confidence_weight = config.confidence_weight,
           .features = feature_lessons(config, lesson, source, data),
           .schedule = config.schedule};
 }
 
-/// A lesson between peers is one of `others` that the receiver gets; the first brings the labels.
-void share(Lesson& lesson, double factor, bool first) {
-  lesson.logits = scale_soft_weights(*lesson.logits, factor);
-  if (!first) lesson.logits->ce_weight = 0;
+void scale_weights(Lesson& lesson, double factor) {
+  if (lesson.logits) lesson.logits = scale_soft_weights(*lesson.logits, factor);
   for (FeatureLesson& feature : lesson.features) feature.weight *= factor;
+}
+
+/// The lesson that one peer gets from another; without the logits where an ensemble teaches these.
+Lesson peer_lesson(const DistillConfig& config, const LessonPlan& lesson, const Participant& source,
+                   const ArmData& data, bool with_features) {
+  DistillConfig own = config;
+  // Students have no layer of the teacher's to learn from each other.
+  if (!with_features) own.features.clear();
+  Lesson made = plan_one(own, lesson, source, data);
+  if (config.ensemble || config.gated) made.logits.reset();
+  return made;
+}
+
+Lesson ensemble_lesson(const DistillConfig& config, std::size_t receiver, std::size_t peers) {
+  Lesson lesson = {.receiver = receiver, .logits = config.logits, .schedule = config.schedule};
+  for (std::size_t i = 0; i < peers; ++i) lesson.sources.push_back(i);
+  lesson.target = [options = *config.ensemble](const std::vector<Tensor>& logits,
+                                               const Tensor& labels) {
+    return ensemble_target(logits, labels, options);
+  };
+  return lesson;
+}
+
+/// What peer `to` learns: from the ensemble, if there is one, and from every other peer, beginning
+/// with the teacher's; the first lesson brings the labels.
+std::vector<Lesson> peer_lessons(const DistillConfig& config, const std::vector<ArmModel>& models,
+                                 const std::vector<Participant>& participants, std::size_t to,
+                                 const ArmData& data) {
+  const std::size_t peers = models.size(), last = peers - 1;
+  const double direction = to == last ? config.to_teacher : config.to_student;
+  std::vector<Lesson> lessons;
+  if (config.ensemble) {
+    lessons.push_back(ensemble_lesson(config, to, peers));
+    scale_weights(lessons.back(), direction);
+  }
+  for (std::size_t nth = 0; nth < last; ++nth) {
+    const std::size_t from = (peers + to - 1 - nth) % peers;
+    Lesson lesson = peer_lesson(
+        config, {to, from, {models[to], models[from], to != last}, to * peers + from, kMomentum},
+        participants[from], data, to == last || from == last);
+    scale_weights(lesson, direction / static_cast<double>(last));
+    if (nth > 0 && lesson.logits) lesson.logits->ce_weight = 0;
+    if (lesson.logits || !lesson.features.empty()) lessons.push_back(std::move(lesson));
+  }
+  return lessons;
 }
 
 }  // namespace
@@ -132,28 +177,23 @@ ArmPlan plan_lesson(const DistillConfig& config, const ArmModel& receiver, const
 ArmPlan plan_mutual(const DistillConfig& config, const std::vector<ArmModel>& models,
                     const ArmData& data) {
   ArmPlan plan;
-  const std::size_t last = models.size() - 1;
-  for (std::size_t i = 0; i <= last; ++i)
+  const std::size_t peers = models.size(), last = peers - 1;
+  for (std::size_t i = 0; i < peers; ++i)
     plan.participants.push_back(
-        learner(i == last ? "teacher" : detail::concat("student", i), models[i]));
-  // Students have no layer of the teacher's to learn from each other.
-  DistillConfig among_students = config;
-  among_students.features.clear();
-  for (std::size_t to = 0; to <= last; ++to) {
-    const double weight =
-        (to == last ? config.to_teacher : config.to_student) / static_cast<double>(last);
-    for (std::size_t nth = 0; nth < last; ++nth) {
-      const std::size_t from = (last + 1 + to - 1 - nth) % (last + 1);  // the teacher first
-      const bool with_teacher = to == last || from == last;
-      Lesson lesson = plan_one(
-          with_teacher ? config : among_students,
-          {to, from, {models[to], models[from], to != last}, plan.lessons.size(), kMomentum},
-          plan.participants[from], data);
-      if (to == 0 && nth == 0) plan.knowledge_bytes = knowledge_bytes(lesson, data.classes);
-      share(lesson, weight, nth == 0);
+        learner(i == last ? kTeacherName : detail::concat("student", i + 1), models[i]));
+  for (std::size_t to = 0; to < peers; ++to)
+    for (Lesson& lesson : peer_lessons(config, models, plan.participants, to, data)) {
+      if (to == 0) plan.knowledge_bytes += knowledge_bytes(lesson, data.classes);
       plan.lessons.push_back(std::move(lesson));
     }
-  }
+  if (config.gated)
+    plan.gated =
+        GatedLesson{std::make_shared<GatedEnsemble>(static_cast<std::int64_t>(peers) * data.classes,
+                                                    static_cast<std::int64_t>(peers), data.seed,
+                                                    DType::f32, data.device),
+                    {.tau = config.logits.tau,
+                     .kd_weight = config.logits.kd_weight,
+                     .peer_weight = config.logits.ce_weight}};
   return plan;
 }
 

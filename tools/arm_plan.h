@@ -34,6 +34,7 @@ struct ArmData {
 struct ArmPlan {
   std::vector<Participant> participants;  ///< those that learn first
   std::vector<Lesson> lessons;
+  std::optional<GatedLesson> gated = {};
   std::int64_t knowledge_bytes = 0;  ///< that each sample brings to the first learner
 };
 

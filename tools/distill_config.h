@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <limbeck/distill/ensemble.h>
 #include <limbeck/distill/trainer.h>
 #include <limbeck/distill/virtual_teacher.h>
 
@@ -44,10 +45,15 @@ struct DistillConfig {
   std::string source;
   ModelState source_state = ModelState::frozen_eval;
   std::optional<VirtualTeacherOptions> virtual_teacher = {};
+  std::optional<ConfidenceOptions> confidence = {};
+  double confidence_weight = 0;
   bool grow = false;  ///< reverse: the receiver starts as its source, made wider and deeper
   UpdateOrder order = UpdateOrder::simultaneous;  ///< mutual
   /// Mutual: what the lessons of each direction are multiplied by.
   double to_student = 1, to_teacher = 1;
+  /// Mutual: what each is taught by the logits; none: each of the others in turn.
+  std::optional<EnsembleOptions> ensemble = {};
+  bool gated = false;        ///< mutual: by an ensemble with a gate (ONE)
   std::size_t students = 1;  ///< mutual: as many learn from each other and from the teacher
 };
 

@@ -61,6 +61,22 @@ VirtualTeacherOptions read_virtual_teacher(const JsonObject& distill) {
   return options;
 }
 
+ConfidenceOptions read_confidence(const JsonObject& distill, double& weight) {
+  const JsonObject object(distill.at("confidence"), distill.path("confidence"),
+                          {"weight", "alpha", "ramp", "threshold"});
+  ConfidenceOptions options;
+  weight = object.at_least_zero("weight");
+  options.alpha = object.at_least_zero("alpha", options.alpha);
+  options.ramp = object.at_least_zero("ramp", options.ramp);
+  options.threshold = object.at_least_zero("threshold", options.threshold);
+  try {
+    confidence_alpha(options, 0, 1);
+  } catch (const std::invalid_argument& e) {
+    throw std::invalid_argument(distill.path("confidence") + ": " + e.what());
+  }
+  return options;
+}
+
 /// Keys that only some modes know.
 void check_mode_keys(const JsonObject& distill, Mode mode) {
   const auto only = [&](const char* key, bool known, const char* where) {
@@ -68,9 +84,10 @@ void check_mode_keys(const JsonObject& distill, Mode mode) {
                   " alone; expected none");
   };
   const bool mutual = mode == Mode::mutual;
-  for (const char* key : {"order", "to_student", "to_teacher", "students"})
+  for (const char* key : {"order", "target", "to_student", "to_teacher", "students"})
     only(key, mutual, "mutual");
   for (const char* key : {"source", "source_state"}) only(key, !mutual, "forward and reverse");
+  only("confidence", !mutual, "forward and reverse");
   only("grow", mode == Mode::reverse, "reverse");
   only("virtual_teacher", mode == Mode::forward, "forward");
 }
@@ -93,9 +110,25 @@ void read_source(DistillConfig& config, const JsonObject& distill) {
   config.grow = distill.flag("grow", false);
 }
 
+EnsembleKind ensemble_kind(const std::string& name) {
+  if (name == "mean_logits") return EnsembleKind::mean_logits;
+  if (name == "mean_probabilities") return EnsembleKind::mean_probabilities;
+  if (name == "naive") return EnsembleKind::naive;
+  return name == "linear" ? EnsembleKind::linear : EnsembleKind::min_logit;
+}
+
 void read_mutual(DistillConfig& config, const JsonObject& distill) {
   if (distill.choice("order", {"simultaneous", "alternate"}, "simultaneous") == "alternate")
     config.order = UpdateOrder::alternate;
+  const std::string target = distill.choice(
+      "target",
+      {"each", "mean_logits", "mean_probabilities", "naive", "linear", "min_logit", "gate"},
+      "each");
+  config.gated = target == "gate";
+  if (!config.gated && target != "each")
+    config.ensemble = EnsembleOptions{ensemble_kind(target), config.logits.tau, {}};
+  LIMBECK_CHECK(!config.gated || config.order == UpdateOrder::simultaneous, distill.path("order"),
+                ": is alternate; a gate is trained with all models at once, expected simultaneous");
   config.to_student = distill.at_least_zero("to_student", 1);
   config.to_teacher = distill.at_least_zero("to_teacher", 1);
   config.students = static_cast<std::size_t>(distill.integer("students", 1, 1));
@@ -107,18 +140,38 @@ void read_mutual(DistillConfig& config, const JsonObject& distill) {
 }  // namespace
 
 DistillConfig read_distill(const json& value, const std::string& path) {
-  const JsonObject distill(
-      value, path, {"mode",       "tau",      "kd_weight",  "ce_weight",    "reverse_kl_weight",
-                    "jsd_weight", "jsd_beta", "tvd_weight", "tckd_weight",  "nckd_weight",
-                    "features",   "schedule", "source",     "source_state", "virtual_teacher",
-                    "grow",       "order",    "to_student", "to_teacher",   "students"});
+  const JsonObject distill(value, path,
+                           {"mode",
+                            "tau",
+                            "kd_weight",
+                            "ce_weight",
+                            "reverse_kl_weight",
+                            "jsd_weight",
+                            "jsd_beta",
+                            "tvd_weight",
+                            "tckd_weight",
+                            "nckd_weight",
+                            "features",
+                            "confidence",
+                            "schedule",
+                            "source",
+                            "source_state",
+                            "virtual_teacher",
+                            "grow",
+                            "order",
+                            "target",
+                            "to_student",
+                            "to_teacher",
+                            "students"});
   DistillConfig config;
   config.mode = read_mode(distill);
   check_mode_keys(distill, config.mode);
   config.logits = read_logits(distill);
   for (const auto& [feature, at] : distill.elements("features"))
     config.features.push_back(read_feature(feature, at));
-  double weights = soft_weights(config.logits) + config.logits.ce_weight;
+  if (distill.has("confidence"))
+    config.confidence = read_confidence(distill, config.confidence_weight);
+  double weights = config.confidence_weight + soft_weights(config.logits) + config.logits.ce_weight;
   for (const FeatureConfig& feature : config.features) weights += feature.weight;
   LIMBECK_CHECK(weights > 0, path, ": every weight is 0; expected one above 0");
   config.schedule = read_lesson_schedule(distill);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <optional>
 
 namespace limbeck {
 namespace {
@@ -97,6 +98,36 @@ Row sweep_row(const Arm& arm, const Seeds& seeds) {
           paper(arm.reference.best_errors, arm.reference.best_swept_errors)};
 }
 
+/// Columns that are shown where any model has something in them.
+struct ExtraColumn {
+  const char* title;
+  std::string (*show)(const Seeds& seeds);
+};
+
+const ExtraColumn kExtraColumns[] = {
+    {"gap recovered",
+     [](const Seeds& seeds) {
+       return seeds.first().gap_recovered
+                  ? seeds.show([](const Result& r) { return r.gap_recovered.value_or(0); }, 2)
+                  : std::string();
+     }},
+    {"knowledge, bytes/sample", [](const Seeds& seeds) {
+       const std::int64_t bytes = seeds.first().knowledge_bytes;
+       return bytes > 0 ? std::to_string(bytes) : std::string();
+     }}};
+
+/// Appends the extra columns to rows that have one Seeds each, or none.
+void append_extra(std::vector<Row>& rows, const std::vector<std::optional<Seeds>>& seeds) {
+  for (const ExtraColumn& column : kExtraColumns) {
+    std::vector<std::string> cells = {column.title};
+    for (std::size_t i = 1; i < rows.size(); ++i)
+      cells.push_back(seeds[i] ? column.show(*seeds[i]) : "");
+    if (std::all_of(cells.begin() + 1, cells.end(), [](const auto& c) { return c.empty(); }))
+      continue;
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(cells[i]);
+  }
+}
+
 bool has_reference(const Experiment& experiment) {
   return (experiment.teacher && experiment.teacher->reference.errors) ||
          std::any_of(experiment.arms.begin(), experiment.arms.end(),
@@ -137,22 +168,30 @@ std::vector<Row> text_rows(const Experiment& experiment, const std::vector<Resul
   if (experiment.teacher)
     rows.push_back(text_row("teacher", Seeds(results, "teacher"), characters));
   for (const Arm& arm : experiment.arms)
-    rows.push_back(text_row(arm.name, Seeds(results, arm.name), characters));
+    for (const std::string& name : learner_names(arm))
+      rows.push_back(text_row(name, Seeds(results, name), characters));
   return rows;
 }
 
 std::vector<Row> image_rows(const Experiment& experiment, const std::vector<Result>& results) {
   std::vector<Row> rows = {
       {"model", "parameters", "test errors", "%", "agreement", "ECE", "ms/step", "reference"}};
-  if (experiment.teacher)
-    rows.push_back(model_row("teacher", Seeds(results, "teacher"), experiment.teacher->reference));
+  std::vector<std::optional<Seeds>> of_row = {std::nullopt};
+  const auto add = [&](const std::string& name, const Reference& reference) {
+    of_row.emplace_back(Seeds(results, name));
+    rows.push_back(model_row(name, *of_row.back(), reference));
+  };
+  if (experiment.teacher) add(kTeacherName, experiment.teacher->reference);
   for (const Arm& arm : experiment.arms) {
-    const Seeds seeds(results, arm.name);
-    rows.push_back(model_row(arm.name, seeds, arm.reference));
-    if (!arm.bias_sweep.empty()) rows.push_back(sweep_row(arm, seeds));
+    for (const std::string& name : learner_names(arm))
+      add(name, name == arm.name ? arm.reference : Reference{});
+    if (arm.bias_sweep.empty()) continue;
+    rows.push_back(sweep_row(arm, Seeds(results, arm.name)));
+    of_row.emplace_back();
   }
   if (!has_reference(experiment))
     for (Row& row : rows) row.pop_back();
+  append_extra(rows, of_row);
   return rows;
 }
 

@@ -210,6 +210,7 @@ void SeedRun::run_arm(const Arm& arm) {
   const ArmPlan planned = plan(arm, models);
   RunOptions options = {.seed = seed_, .samples = transfer_samples(arm, place_.data.images.train)};
   if (arm.distill) options.order = arm.distill->order;
+  options.gated = planned.gated;
   Result result = train(arm.name, planned, options);
   result.knowledge_bytes = planned.knowledge_bytes;
   // All are saved before one is compared with another.
