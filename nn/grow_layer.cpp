@@ -102,8 +102,7 @@ UnitMap grow_mixing(const GrownLayer& layer, const GrowOptions& options) {
   const Tensor& small = *find(from, "weight");
   Tensor& big = *find(to, "weight");
   const bool depthwise = is_depthwise(layer.big);
-  const UnitMap out = depthwise
-                          ? layer.in
+  UnitMap out = depthwise ? layer.in
                           : map_units(layer.small_out, layer.big_out, options.copies, options.seed);
   const std::int64_t cells = depthwise ? small.numel() / small.dim(0) : 0;
   const UnitMap in =
@@ -194,9 +193,9 @@ UnitMap grow_channelwise(const GrownLayer& layer, const GrowOptions& options) {
                   " than others; expected a whole multiple, and copies = adjacent");
   check_same_settings(layer);
   const bool makes_channels = is_one_of<Embedding>(layer.big);
-  const UnitMap out = makes_channels
-                          ? map_units(layer.small_out, layer.big_out, options.copies, options.seed)
-                          : layer.in;
+  UnitMap out = makes_channels
+                    ? map_units(layer.small_out, layer.big_out, options.copies, options.seed)
+                    : layer.in;
   copy_all(layer, out);
   return out;
 }

@@ -157,10 +157,10 @@ TEST_P(BalancedLabelsTest, RowsThatDoNotCountChangeNothing) {
       Tensor::from(Labels{0, 1, kIgnoreIndex, kIgnoreIndex, 2, 0}, {6}, device());
   const Result r = run(make(z, {6, 3}), make(w, {6, 3}), {}, counted);
   std::vector<double> z4, w4;
-  for (const int n : {0, 1, 4, 5})
-    for (int v = 0; v < 3; ++v) {
-      z4.push_back(z[static_cast<std::size_t>(n * 3 + v)]);
-      w4.push_back(w[static_cast<std::size_t>(n * 3 + v)]);
+  for (const std::size_t n : {0, 1, 4, 5})
+    for (std::size_t v = 0; v < 3; ++v) {
+      z4.push_back(z[n * 3 + v]);
+      w4.push_back(w[n * 3 + v]);
     }
   const Result part = run(make(z4, {4, 3}), make(w4, {4, 3}));
   expect_close(r.offsets, part.offsets, full_tolerance());

@@ -324,9 +324,9 @@ TEST(Grow, RefusesWhatItCannotKeep) {
   expect_refusal({3}, {fc, layer("softmax", "s")}, {wide, layer("softmax", "s")},
                  "grow: layer 's' is Softmax in the small model and Softmax in the big one, and "
                  "reads 4 and 6 channels; such a layer cannot be wider");
-  LayerSpec biased = fc, bare = fc;
+  LayerSpec bare = fc;
   bare.bias = false;
-  expect_refusal({3}, {biased, head}, {bare, head}, "grow: layer 'fc' has a bias in the small");
+  expect_refusal({3}, {fc, head}, {bare, head}, "grow: layer 'fc' has a bias in the small");
   expect_refusal({3}, {fc, {.type = "linear", .name = "b", .out = 4}, head},
                  {fc, {.type = "linear", .name = "b", .out = 4, .from = {"input"}}, head},
                  "grow: layer 'b' reads 'fc' in the small model, and in the big one what stands "
