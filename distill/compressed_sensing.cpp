@@ -32,12 +32,6 @@ void check_batch(const char* what, const Tensor& taps, const Shape& tap, DType d
                 "; expected ", dtype, ", any number of ", tap);
 }
 
-void check_statistics(const char* what, const Tensor& t, std::int64_t C) {
-  LIMBECK_CHECK(t.defined() && t.shape() == Shape{C}, "compressed_sensing: ", what, " has shape ",
-                t.defined() ? t.shape() : Shape{}, "; expected (", C,
-                "), mean and deviation both or neither");
-}
-
 }  // namespace
 
 CompressedSensing::CompressedSensing(const Shape& receiver, const Shape& source,
@@ -52,30 +46,15 @@ CompressedSensing::CompressedSensing(const Shape& receiver, const Shape& source,
               code_width(receiver, source, options.K), tap_channels(source), options.seed, 0, dtype,
               device),
       adapter_(make_adapter(options.adapter, tap_channels(receiver), matrix_.K(), options.seed,
-                            dtype, device)) {
-  if (!options.mean.defined() && !options.deviation.defined()) return;
-  const std::int64_t C = tap_channels(source);
-  check_statistics("mean", options.mean, C);
-  check_statistics("deviation", options.deviation, C);
-  mean_ = options.mean.to(device).to(dtype).reshape({1, C});
-  variance_ = options.deviation.to(device).to(dtype).reshape({1, C}).clone();
-  mul(variance_, variance_, variance_);
-}
+                            dtype, device)),
+      standardise_("compressed_sensing", options.mean, options.variance, tap_channels(source),
+                   dtype, device) {}
 
 Shape CompressedSensing::code_shape() const { return {grid_.positions(), matrix_.K()}; }
 
-Tensor CompressedSensing::standardised(const Tensor& rows) const {
-  if (!mean_.defined()) return rows;
-  Tensor y = Tensor::empty_like(rows);
-  const Shape one_sample = {1, rows.dim(0), rows.dim(1)};
-  Tensor view = y.reshape(one_sample);
-  channel_norm_forward(view, rows.reshape(one_sample), mean_, variance_, {}, {}, kEps);
-  return y;
-}
-
 Tensor CompressedSensing::encode(const Tensor& source) const {
   check_batch("source", source, source_, dtype_);
-  return matrix_.apply(standardised(tap_rows(source, grid_)))
+  return matrix_.apply(standardise_(tap_rows(source, grid_)))
       .reshape({source.dim(0), grid_.positions(), matrix_.K()});
 }
 
@@ -103,15 +82,15 @@ std::string CompressedSensing::describe() const {
 
 // 1 / sqrt(variance + eps) of every channel.
 Tensor CompressedSensing::inverse_deviation() const {
-  Tensor inverse = variance_.to(Device::cpu()).to(DType::f64).clone();
+  Tensor inverse = standardise_.variance().to(Device::cpu()).to(DType::f64).clone();
   for (std::int64_t c = 0; c < inverse.numel(); ++c)
-    inverse.data<double>()[c] = 1 / std::sqrt(inverse.data<double>()[c] + kEps);
+    inverse.data<double>()[c] = 1 / std::sqrt(inverse.data<double>()[c] + Standardise::kEps);
   return inverse;
 }
 
 Tensor CompressedSensing::measurement() const {
   Tensor phi = matrix_.dense();
-  if (!mean_.defined()) return phi;
+  if (!standardise_.defined()) return phi;
   const Tensor inverse = inverse_deviation();
   for (std::int64_t k = 0; k < matrix_.K(); ++k) {
     Tensor row = phi.rows(k, k + 1);
@@ -124,9 +103,10 @@ Tensor CompressedSensing::rows(const Tensor& codes) const {
   check_batch("code", codes, code_shape(), dtype_);
   const std::int64_t K = matrix_.K();
   Tensor y = codes.to(Device::cpu()).to(DType::f64).clone().reshape({codes.numel() / K, K});
-  if (!mean_.defined()) return y;
+  if (!standardise_.defined()) return y;
   Tensor offset = Tensor::empty({1, K}, DType::f64);
-  matmul(offset, mean_.to(Device::cpu()).to(DType::f64), Trans::no, measurement(), Trans::yes);
+  matmul(offset, standardise_.mean().to(Device::cpu()).to(DType::f64), Trans::no, measurement(),
+         Trans::yes);
   add_bias(y, offset.reshape({K}));
   return y;
 }

@@ -8,6 +8,7 @@
 #include <limbeck/distill/adapter.h>
 #include <limbeck/distill/feature_loss.h>
 #include <limbeck/distill/measurement_matrix.h>
+#include <limbeck/distill/standardise.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/kernels/encode_and_compare.h>
 
@@ -21,9 +22,9 @@ struct CompressedSensingOptions {
   std::int64_t K = 0;
   AdapterKind adapter = AdapterKind::linear;
   std::uint64_t seed = 0;  ///< of matrix and adapter; another one for each tap
-  /// Of the source's channels, (C) each, over its training data, both or neither: what is measured
-  /// is (t - mean) / sqrt(deviation^2 + 1e-5).
-  Tensor mean = {}, deviation = {};
+  /// Of the source's channels, (C) each, both or neither, read at every call: what is measured
+  /// is (t - mean) / sqrt(variance + 1e-5).
+  Tensor mean = {}, variance = {};
 };
 
 /// Code y = Phi t of every position t of the source (distill/measurement_matrix.h), Phi (K,C)
@@ -53,13 +54,12 @@ class CompressedSensing : public FeatureLoss {
 
   const MeasurementMatrix& matrix() const { return matrix_; }
   /// The codes in terms of the source's own features: rows(encode(t)) = measurement() t for every
-  /// position t. measurement() (K,C) is Phi diag(1 / deviation), rows(codes) (N P, K) are codes +
-  /// Phi (mean / deviation); both f64 on the CPU.
+  /// position t. measurement() (K,C) is Phi diag(1 / d), d = sqrt(variance + 1e-5), rows(codes) (N
+  /// P, K) are codes + Phi (mean / d); both f64 on the CPU.
   Tensor measurement() const;
   Tensor rows(const Tensor& codes) const;
 
  private:
-  Tensor standardised(const Tensor& rows) const;
   Tensor inverse_deviation() const;
 
   Shape receiver_, source_;
@@ -68,7 +68,7 @@ class CompressedSensing : public FeatureLoss {
   Device device_;
   MeasurementMatrix matrix_;
   std::unique_ptr<Module> adapter_;
-  Tensor mean_, variance_;  // (1,C) or undefined
+  Standardise standardise_;
 };
 
 }  // namespace limbeck

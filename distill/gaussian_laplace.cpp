@@ -44,7 +44,7 @@ GaussianLaplace::GaussianLaplace(const Shape& receiver, const Shape& source,
       source_(source),
       grid_(common_grid(receiver, source)),
       options_(options),
-      standardise_(kOp, options.mean, options.deviation, tap_channels(source), dtype, device),
+      standardise_(kOp, options.mean, options.variance, tap_channels(source), dtype, device),
       adapter_(make_adapter(options.adapter, tap_channels(receiver), tap_channels(source),
                             options.seed, dtype, device)),
       scales_(initial_scales(options.kind, tap_channels(source), dtype, device)) {}

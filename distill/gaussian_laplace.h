@@ -15,9 +15,9 @@ struct GaussianLaplaceOptions {
   Likelihood kind = Likelihood::mixture;
   AdapterKind adapter = AdapterKind::linear;
   std::uint64_t seed = 0;  ///< of the adapter; another one for each tap
-  /// Of the source's channels, (C) each, over its training data, both or neither: the code is
-  /// (t - mean) / sqrt(deviation^2 + 1e-5), or t.
-  Tensor mean = {}, deviation = {};
+  /// Of the source's channels, (C) each, both or neither, read at every call: the code is
+  /// (t - mean) / sqrt(variance + 1e-5), or t.
+  Tensor mean = {}, variance = {};
 };
 
 /// The variational likelihood head of Ahn et al., "Variational information distillation for

@@ -8,7 +8,10 @@ namespace limbeck {
 
 Hint::Hint(const Shape& receiver, const Shape& source, const HintOptions& options, DType dtype,
            Device device)
-    : receiver_(receiver), source_(source), grid_(common_grid(receiver, source)) {
+    : receiver_(receiver),
+      source_(source),
+      grid_(common_grid(receiver, source)),
+      standardise_("hint", options.mean, options.variance, tap_channels(source), dtype, device) {
   const std::int64_t in = tap_channels(receiver), out = tap_channels(source);
   LIMBECK_CHECK(options.adapter || in == out, "hint: taps are ", receiver, " and ", source,
                 ", without an adapter; expected as many channels");
@@ -18,7 +21,8 @@ Hint::Hint(const Shape& receiver, const Shape& source, const HintOptions& option
 
 Tensor Hint::encode(const Tensor& source) const {
   check_tap("hint", "source", source, source_);
-  return tap_rows(source, grid_).reshape({source.dim(0), grid_.positions(), tap_channels(source_)});
+  return standardise_(tap_rows(source, grid_))
+      .reshape({source.dim(0), grid_.positions(), tap_channels(source_)});
 }
 
 Variable Hint::loss(const Variable& receiver, const Tensor& code, double mean_over) {

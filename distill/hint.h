@@ -7,6 +7,7 @@
 
 #include <limbeck/distill/adapter.h>
 #include <limbeck/distill/feature_loss.h>
+#include <limbeck/distill/standardise.h>
 #include <limbeck/distill/tap.h>
 
 namespace limbeck {
@@ -15,6 +16,9 @@ struct HintOptions {
   /// What makes the receiver's features as wide as the source's; none: they are already.
   std::optional<AdapterKind> adapter = AdapterKind::linear;
   std::uint64_t seed = 0;  ///< of the adapter; another one for each tap
+  /// Of the source's channels, (C) each, both or neither, read at every call: the code is
+  /// (t - mean) / sqrt(variance + 1e-5), or t.
+  Tensor mean = {}, variance = {};
 };
 
 /// Hints (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015, equation 3): with s, t the
@@ -37,6 +41,7 @@ class Hint : public FeatureLoss {
  private:
   Shape receiver_, source_;
   TapGrid grid_;
+  Standardise standardise_;
   std::unique_ptr<Module> adapter_;  // or null
 };
 

@@ -77,7 +77,7 @@ KernelMmd::KernelMmd(const Shape& receiver, const Shape& source,
       source_(source),
       grid_(options.every_position ? common_grid(receiver, source) : TapGrid{}),
       options_(options),
-      standardise_(kOp, options.mean, options.deviation, tap_channels(source), dtype, device) {
+      standardise_(kOp, options.mean, options.variance, tap_channels(source), dtype, device) {
   const std::int64_t in = tap_channels(receiver), C = tap_channels(source);
   LIMBECK_CHECK(options.sigma_rbf >= 0 && options.sigma_laplace >= 0, kOp, ": sigmas are ",
                 options.sigma_rbf, " and ", options.sigma_laplace, "; expected >= 0");

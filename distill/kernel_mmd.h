@@ -41,9 +41,9 @@ struct KernelMmdLossOptions {
   bool every_position = false;
   AdapterKind adapter = AdapterKind::linear;  ///< of a receiver of another width
   std::uint64_t seed = 0;                     ///< of adapter and frequencies
-  /// Of the source's channels, (C) each, over its training data, both or neither: the code is
-  /// (t - mean) / sqrt(deviation^2 + 1e-5), or t.
-  Tensor mean = {}, deviation = {};
+  /// Of the source's channels, (C) each, both or neither, read at every call: the code is
+  /// (t - mean) / sqrt(variance + 1e-5), or t.
+  Tensor mean = {}, variance = {};
 };
 
 /// The code is the source's rows, standardised where statistics are given; the loss is the

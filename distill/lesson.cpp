@@ -78,9 +78,8 @@ KdLossOptions scale_soft_weights(KdLossOptions loss, double factor) {
 }
 
 Tensor code_of(const FeatureLesson& feature, const Tensor& tap) {
-  if (!feature.statistics) return feature.loss->encode(tap);
-  feature.statistics->follow(tap);
-  return feature.loss->encode(feature.statistics->standardise(tap));
+  if (feature.statistics) feature.statistics->follow(tap);
+  return feature.loss->encode(tap);
 }
 
 bool reads_sources(const Lesson& lesson, const RunClock& clock) {

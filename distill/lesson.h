@@ -27,8 +27,8 @@ struct FeatureLesson {
   std::string receiver, source;
   double weight = 0;
   std::shared_ptr<FeatureLoss> loss;
-  /// The source is standardised by these before it is encoded; null: it is taken as it is. They
-  /// follow its taps first.
+  /// What `loss` standardises the source by, where that is trained too: follows its taps, in place,
+  /// before they are encoded. May be null.
   std::shared_ptr<TapStatistics> statistics = {};
   /// Codes of all samples of the data, computed before; undefined: those of the source's taps.
   Tensor codes = {};
@@ -37,7 +37,7 @@ struct FeatureLesson {
 /// Target logits (R,V) made of the sources' and the labels (R).
 using LogitsTarget =
     std::function<Tensor(const std::vector<Tensor>& sources, const Tensor& labels)>;
-/// The code of a batch of the source's taps: standardised, where asked for, and encoded.
+/// The code of a batch of the source's taps, which the statistics follow first.
 Tensor code_of(const FeatureLesson& feature, const Tensor& tap);
 
 /// `receiver` learns from `sources`; both are participants by their number, and no gradient reaches

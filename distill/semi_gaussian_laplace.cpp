@@ -29,7 +29,7 @@ class Additive : public FeatureLoss {
                      .adapter = options.adapter,
                      .seed = options.seed,
                      .mean = options.mean,
-                     .deviation = options.deviation},
+                     .variance = options.variance},
                     dtype, device),
         polynomial_(receiver, source, options.polynomial) {}
 
@@ -65,7 +65,7 @@ class OfPositions : public FeatureLoss {
       : receiver_(receiver),
         source_(source),
         grid_(common_grid(receiver, source)),
-        standardise_(kOp, options.mean, options.deviation, tap_channels(source), dtype, device) {}
+        standardise_(kOp, options.mean, options.variance, tap_channels(source), dtype, device) {}
 
  protected:
   Tensor source_rows(const Tensor& source) const {

@@ -30,9 +30,9 @@ struct SemiGaussianLaplaceOptions {
   double source_scale = 0.1;  ///< dist: sigma or b around every feature, > 0
   AdapterKind adapter = AdapterKind::linear;
   std::uint64_t seed = 0;  ///< of adapters and sketches; another one for each tap
-  /// Of the source's channels, (C) each, over its training data, both or neither: features are
-  /// (t - mean) / sqrt(deviation^2 + 1e-5), or t. (Polynomial sees the tap as it is.)
-  Tensor mean = {}, deviation = {};
+  /// Of the source's channels, (C) each, both or neither, read at every call: features are
+  /// (t - mean) / sqrt(variance + 1e-5), or t. (Polynomial sees the tap as it is.)
+  Tensor mean = {}, variance = {};
 };
 
 /// One direction; two models that teach each other have one object each, and no parameter in

@@ -6,18 +6,25 @@
 
 namespace limbeck {
 
-/// (x - mean) / sqrt(deviation^2 + 1e-5) for rows x (R,C): mean and deviation (C) of any floating
-/// dtype, those of the source's channels over its training data. x itself without them.
+/// (x - mean) / sqrt(variance + kEps) for rows x (R,C): mean and variance (C) of any floating
+/// dtype, those of the source's channels. x itself without them.
 class Standardise {
  public:
-  /// Both or neither are defined; `op` names whom errors are about.
-  Standardise(const char* op, const Tensor& mean, const Tensor& deviation, std::int64_t C,
+  static constexpr double kEps = 1e-5;
+
+  Standardise() = default;
+  /// Both or neither are defined; `op` names whom errors are about. Tensors of this dtype and
+  /// device are shared and read at every call, so their owner may move them
+  /// (distill/tap_statistics.h).
+  Standardise(const char* op, const Tensor& mean, const Tensor& variance, std::int64_t C,
               DType dtype, Device device);
   Tensor operator()(const Tensor& rows) const;
   bool defined() const { return mean_.defined(); }
+  const Tensor& mean() const { return mean_; }          ///< (1,C)
+  const Tensor& variance() const { return variance_; }  ///< (1,C)
 
  private:
-  Tensor mean_, variance_;  // (1,C)
+  Tensor mean_, variance_;
 };
 
 }  // namespace limbeck

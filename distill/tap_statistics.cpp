@@ -7,8 +7,6 @@
 namespace limbeck {
 namespace {
 
-constexpr double kEps = 1e-4;
-
 /// (1,R,C): the rows of one sample.
 Tensor as_rows(const Tensor& taps) {
   LIMBECK_CHECK(taps.rank() >= 2 && taps.numel() >= 1 && taps.dtype() == DType::f32,
@@ -38,16 +36,6 @@ void TapStatistics::follow(const Tensor& taps) {
   axpy(mean, momentum, batch.mean);
   scale(variance, variance, 1 - momentum);
   axpy(variance, momentum, batch.variance);
-}
-
-Tensor TapStatistics::standardise(const Tensor& taps) const {
-  const Tensor rows = as_rows(taps);
-  const std::int64_t C = rows.dim(2);
-  LIMBECK_CHECK(C == mean.numel(), "TapStatistics: taps have shape ", taps.shape(),
-                "; expected a last extent of ", mean.numel());
-  Tensor y = Tensor::empty(rows.shape(), DType::f32, taps.device());
-  channel_norm_forward(y, rows, mean.reshape({1, C}), variance.reshape({1, C}), {}, {}, kEps);
-  return y.reshape(taps.shape());
 }
 
 }  // namespace limbeck

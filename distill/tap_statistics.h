@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A layer's channels brought to mean 0 and variance 1, so that a loss's weight means the same for
-// every model.
+// Mean and variance of a layer's channels, by which losses standardise their source.
 #pragma once
 
 #include <limbeck/core/tensor.h>
@@ -16,9 +15,6 @@ struct TapStatistics {
   static TapStatistics of(const Tensor& taps, double momentum = 0);
   /// mean and variance = (1 - momentum) old + momentum (those of `taps`), in place.
   void follow(const Tensor& taps);
-  /// (taps - mean) / sqrt(variance + 1e-4), written; the latter keeps a channel that was constant
-  /// from being blown up when it moves.
-  Tensor standardise(const Tensor& taps) const;
 };
 
 }  // namespace limbeck

@@ -35,14 +35,6 @@ TensorSketchPlan plan(const Shape& tap, std::int64_t K, const TensorSketchCodeOp
                             device);
 }
 
-/// One row (1,C) of statistics.
-Tensor row_of(const char* what, const Tensor& t, std::int64_t C, DType dtype, Device device) {
-  LIMBECK_CHECK(t.defined() && t.shape() == Shape{C}, kName, ": ", what, " has shape ",
-                t.defined() ? t.shape() : Shape{}, "; expected (", C,
-                "), mean and deviation both or neither");
-  return t.to(device).to(dtype).reshape({1, C});
-}
-
 }  // namespace
 
 TensorSketchCode::TensorSketchCode(const Shape& receiver, const Shape& source,
@@ -56,22 +48,12 @@ TensorSketchCode::TensorSketchCode(const Shape& receiver, const Shape& source,
       source_plan_(plan(source, K_, options, kSource, device)),
       receiver_plan_(plan(receiver, K_, options, kReceiver, device)),
       adapter_(make_adapter(options.adapter, tap_channels(receiver) + K_, K_, options.seed, dtype,
-                            device)) {
-  if (!options.mean.defined() && !options.deviation.defined()) return;
-  const std::int64_t C = tap_channels(source);
-  mean_ = row_of("mean", options.mean, C, dtype, device);
-  variance_ = row_of("deviation", options.deviation, C, dtype, device).clone();
-  mul(variance_, variance_, variance_);
-}
+                            device)),
+      standardise_(kName, options.mean, options.variance, tap_channels(source), dtype, device) {}
 
 Tensor TensorSketchCode::encode(const Tensor& source) const {
   check_tap(kName, "source", source, source_);
-  Tensor rows = tap_rows(source, grid_);
-  if (mean_.defined()) {
-    Tensor standard = Tensor::empty({1, rows.dim(0), rows.dim(1)}, rows.dtype(), rows.device());
-    channel_norm_forward(standard, rows.reshape(standard.shape()), mean_, variance_, {}, {}, kEps);
-    rows = standard.reshape(rows.shape());
-  }
+  const Tensor rows = standardise_(tap_rows(source, grid_));
   Tensor code = Tensor::empty({rows.dim(0), K_}, rows.dtype(), rows.device());
   tensor_sketch_forward(code, rows, source_plan_);
   return code.reshape({source.dim(0), grid_.positions(), K_});

@@ -7,6 +7,7 @@
 
 #include <limbeck/distill/adapter.h>
 #include <limbeck/distill/feature_loss.h>
+#include <limbeck/distill/standardise.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/kernels/tensor_sketch.h>
 
@@ -20,9 +21,9 @@ struct TensorSketchCodeOptions {
   double constant = 1;  ///< with 1, degrees below the highest are in the code too
   AdapterKind adapter = AdapterKind::linear;
   std::uint64_t seed = 0;  ///< of sketches and adapter; another one for each tap
-  /// Of the source's channels, (C) each, over its training data, both or neither: what is sketched
-  /// is (t - mean) / sqrt(deviation^2 + 1e-5).
-  Tensor mean = {}, deviation = {};
+  /// Of the source's channels, (C) each, both or neither, read at every call: what is sketched
+  /// is (t - mean) / sqrt(variance + 1e-5).
+  Tensor mean = {}, variance = {};
 };
 
 /// Code c = TS(t) of every position t of the source: a tensor sketch (Pham and Pagh, KDD 2013;
@@ -52,7 +53,7 @@ class TensorSketchCode : public FeatureLoss {
   int degree_;
   TensorSketchPlan source_plan_, receiver_plan_;
   std::unique_ptr<Module> adapter_;
-  Tensor mean_, variance_;  // (1,C) or undefined
+  Standardise standardise_;
 };
 
 }  // namespace limbeck

@@ -38,9 +38,9 @@ std::vector<double> times(const std::vector<double>& matrix, const double* v, st
 // Receiver (5) of two samples, source (8), K 3: everything by the formulas of the header.
 TEST_P(CompressedSensingTest, IsItsFormulas) {
   const std::size_t N = 2, S = 5, T = 8, K = 3;
-  const std::vector<double> mean = random_values(T, 1, 8), deviation(T, 0.5);
+  const std::vector<double> mean = random_values(T, 1, 8), variance(T, 0.25);
   CompressedSensing cs(
-      {S}, {T}, {.K = K, .seed = 3, .mean = make(mean, {T}), .deviation = make(deviation, {T})},
+      {S}, {T}, {.K = K, .seed = 3, .mean = make(mean, {T}), .variance = make(variance, {T})},
       dtype(), device());
   const std::vector<double> t = random_values(N * T, 1, 1), s = random_values(N * S, 1, 2);
   const std::vector<double> phi = to_doubles(cs.matrix().dense());
@@ -51,7 +51,7 @@ TEST_P(CompressedSensingTest, IsItsFormulas) {
   for (std::size_t n = 0; n < N; ++n) {
     std::vector<double> z(T);
     for (std::size_t c = 0; c < T; ++c)
-      z[c] = (t[n * T + c] - mean[c]) / std::sqrt(deviation[c] * deviation[c] + 1e-5);
+      z[c] = (t[n * T + c] - mean[c]) / std::sqrt(variance[c] + 1e-5);
     const std::vector<double> y = times(phi, z.data(), K, T);
     std::vector<double> gap = times(a, &s[n * S], K, S);
     for (std::size_t k = 0; k < K; ++k) {
@@ -274,7 +274,7 @@ TEST(CompressedSensing, LossEstimatesTheDistanceWithTheKnownError) {
 // The codes of raw features by a matrix of raw features, which recovery needs.
 TEST(CompressedSensing, MeasurementUndoesTheStandardisation) {
   CompressedSensing cs({3}, {2, 2, 7},
-                       {.K = 4, .mean = taps({7}, 5), .deviation = Tensor::full({7}, 0.3)},
+                       {.K = 4, .mean = taps({7}, 5), .variance = Tensor::full({7}, 0.09)},
                        DType::f64);
   const Tensor source = taps({5, 2, 2, 7}, 1);
   const Tensor rows = cs.rows(cs.encode(source));
@@ -297,7 +297,7 @@ TEST(CompressedSensing, SameBitsForThreadsAndInstructionSets) {
       CompressedSensing cs({3, 3, 40}, {3, 3, 130},
                            {.matrix = kind,
                             .mean = Tensor::full({130}, 0.1),
-                            .deviation = Tensor::full({130}, 0.6)});
+                            .variance = Tensor::full({130}, 0.36)});
       const Variable receiver(s, true);
       const Tensor code = cs.encode(t);
       const Variable loss = cs.loss(receiver, code, 9);
@@ -353,7 +353,7 @@ TEST(CompressedSensing, Rejections) {
   expect_error([] { CompressedSensing({3}, {6}, {.K = 2000}); },
                "compressed_sensing: K is 2000; expected 1 to 1024");
   expect_error([] { CompressedSensing({3}, {6}, {.mean = Tensor::zeros({6})}); },
-               "compressed_sensing: deviation has shape ()");
+               "compressed_sensing: variance has shape ()");
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ TEST_P(TensorSketchCodeTest, HandNumbers) {
 TEST_P(TensorSketchCodeTest, IsItsFormulaInOrdinaryOps) {
   TensorSketchCodeOptions options{.degree = 2, .K = 6, .gamma = 0.5, .constant = 1, .seed = 7};
   options.mean = Tensor::from(random_values(4, 1, 5), {4});
-  options.deviation = Tensor::full({4}, 0.5, DType::f64);
+  options.variance = Tensor::full({4}, 0.25, DType::f64);
   TensorSketchCode technique({4, 4, 3}, {2, 2, 4}, options, dtype(), device());
   EXPECT_EQ(technique.code_shape(), (Shape{4, 6}));
   const Tensor s = random({2, 4, 4, 3}, 1), t = random({2, 2, 2, 4}, 2);
@@ -166,7 +166,7 @@ TEST(TensorSketchCode, WidthsAndRejections) {
   TensorSketchCodeOptions half;
   half.mean = Tensor::zeros({7});
   expect_error([&] { TensorSketchCode({4}, {7}, half); },
-               "tensor_sketch_code: deviation has shape (); expected (7), mean and deviation both");
+               "tensor_sketch_code: variance has shape (); expected (7), mean and variance both");
   TensorSketchCode technique({4}, {7}, {.K = 5});
   expect_error(
       [&] {

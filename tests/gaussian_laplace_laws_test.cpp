@@ -79,7 +79,7 @@ TEST(GaussianLaplaceLaws, TheLedgerIsTheInformation) {
   GaussianLaplace technique({1}, {1},
                             {.kind = Likelihood::gauss,
                              .mean = Tensor::full({1}, 3, DType::f64),
-                             .deviation = Tensor::full({1}, 5, DType::f64)},
+                             .variance = Tensor::full({1}, 25, DType::f64)},
                             DType::f64);
   const Tensor code = technique.encode(Tensor::from(t, {R, 1}));
   const Variable tap(Tensor::from(x, {R, 1}));

@@ -26,8 +26,8 @@ TEST_P(GaussianLaplaceTest, CodesAreTheSourcesRowsInUnitsOfTheirSpread) {
   EXPECT_EQ(raw.code_shape(), (Shape{2, 2}));
   expect_close(raw.encode(source), {3, 30, 5, 50}, tolerance());
   const GaussianLaplace scaled({1, 2, 3}, {2, 2, 2},
-                               {.mean = make({3, 40}, {2}), .deviation = make({2, 0}, {2})},
-                               dtype(), device());
+                               {.mean = make({3, 40}, {2}), .variance = make({4, 0}, {2})}, dtype(),
+                               device());
   // Variances 4 and 0 and 1e-5 more.
   const double one = 1 / std::sqrt(4 + 1e-5), none = 1 / std::sqrt(1e-5);
   expect_close(scaled.encode(source), {0, -10 * none, 2 * one, 10 * none}, 2 * tolerance());
@@ -134,7 +134,7 @@ TEST(GaussianLaplace, Rejections) {
       "gaussian_laplace: mean over 0 samples; expected > 0");
   expect_error(
       [] { GaussianLaplace({2}, {3}, {.mean = Tensor::zeros({3})}); },
-      "gaussian_laplace: deviation has shape (); expected (3), mean and deviation both or neither");
+      "gaussian_laplace: variance has shape (); expected (3), mean and variance both or neither");
 }
 
 }  // namespace

@@ -32,17 +32,6 @@ struct Ends {
   bool to_student;  ///< the receiver has the student's role
 };
 
-FeatureLesson feature_lesson(const FeatureConfig& config, const Ends& ends, std::uint64_t seed,
-                             Device device) {
-  FeatureLesson feature;
-  feature.receiver = ends.to_student ? config.student : config.teacher;
-  feature.source = ends.to_student ? config.teacher : config.student;
-  feature.weight = config.weight;
-  feature.loss = config.make({tap_shape(ends.receiver, feature.receiver),
-                              tap_shape(ends.source, feature.source), seed, device});
-  return feature;
-}
-
 std::int64_t knowledge_bytes(const Lesson& lesson, std::int64_t classes) {
   std::int64_t numbers = lesson.logits && soft_weights(*lesson.logits) > 0 ? classes : 0;
   for (const FeatureLesson& feature : lesson.features)
@@ -79,16 +68,31 @@ struct LessonPlan {
   double momentum;  ///< of the statistics of the source's layers
 };
 
+FeatureLesson feature_lesson(const FeatureConfig& config, const LessonPlan& lesson,
+                             std::uint64_t seed, const Participant& source, const ArmData& data) {
+  const Ends& ends = lesson.ends;
+  FeatureLesson feature;
+  feature.receiver = ends.to_student ? config.student : config.teacher;
+  feature.source = ends.to_student ? config.teacher : config.student;
+  feature.weight = config.weight;
+  FeatureShapes shapes = {tap_shape(ends.receiver, feature.receiver),
+                          tap_shape(ends.source, feature.source), seed, data.device};
+  if (config.standardise) {
+    feature.statistics = std::make_shared<TapStatistics>(
+        calibrate(source, *data.samples(), feature.source, lesson.momentum));
+    shapes.mean = feature.statistics->mean;
+    shapes.variance = feature.statistics->variance;
+  }
+  feature.loss = config.make(shapes);
+  return feature;
+}
+
 std::vector<FeatureLesson> feature_lessons(const DistillConfig& config, const LessonPlan& lesson,
                                            const Participant& source, const ArmData& data) {
   std::vector<FeatureLesson> list;
   for (std::size_t f = 0; f < config.features.size(); ++f) {
     const std::uint64_t seed = data.seed ^ ((lesson.number + 1) << 48) ^ ((f + 1) << 40);
-    FeatureLesson feature = feature_lesson(config.features[f], lesson.ends, seed, data.device);
-    if (config.features[f].standardise)
-      feature.statistics = std::make_shared<TapStatistics>(
-          calibrate(source, *data.samples(), feature.source, lesson.momentum));
-    list.push_back(std::move(feature));
+    list.push_back(feature_lesson(config.features[f], lesson, seed, source, data));
   }
   return list;
 }

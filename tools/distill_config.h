@@ -23,6 +23,7 @@ struct FeatureShapes {
   Shape receiver, source;
   std::uint64_t seed = 0;
   Device device = Device::cpu();
+  Tensor mean = {}, variance = {};  ///< of the source's channels; undefined: they are not used
 };
 using MakeFeatureLoss = std::function<std::shared_ptr<FeatureLoss>(const FeatureShapes&)>;
 
@@ -31,7 +32,7 @@ struct FeatureConfig {
   std::string technique;
   std::string student, teacher;
   double weight = 0;
-  bool standardise = false;  ///< the source's channels (distill/tap_statistics.h)
+  bool standardise = false;  ///< the source's channels (distill/standardise.h)
   MakeFeatureLoss make;
 };
 

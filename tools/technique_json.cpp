@@ -20,6 +20,10 @@ MakeFeatureLoss seeded(Options options) {
   return [options](const FeatureShapes& shapes) {
     Options own = options;
     own.seed = shapes.seed;
+    if constexpr (requires { own.variance; }) {
+      own.mean = shapes.mean;
+      own.variance = shapes.variance;
+    }
     return std::make_shared<Loss>(shapes.receiver, shapes.source, own, DType::f32, shapes.device);
   };
 }
