@@ -64,7 +64,8 @@ LIMBECK_KERNEL likelihood_loss_kernel(Args<T> args) {
   const std::int64_t end = begin + args.slab < args.R ? begin + args.slab : args.R;
   for (std::int64_t r = begin + threadIdx.y; r < end; r += kRowLanes) {
     const std::int64_t i = r * args.C + column;
-    const float residual = static_cast<float>(args.t[i]) - static_cast<float>(args.mu[i]);
+    float residual = 0;  // an absent column reads nothing: what it would read may be dmu already
+    if (present) residual = static_cast<float>(args.t[i]) - static_cast<float>(args.mu[i]);
     const auto e = likelihood_element<kKind, kLoss>(residual, channel, k);
     if (kGrad && present && args.dmu) args.dmu[i] = T(e.dmu);
     sum[0] = math::fma(channel.step_v, e.v, sum[0]);
