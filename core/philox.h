@@ -42,6 +42,7 @@ enum class RngPurpose : std::uint32_t {
   random_features,  // kernels/dense_projection.h
   count_sketch,     // kernels/count_sketch.h
   grow,             // nn/unit_map.h, nn/grow.h
+  mix,              // distill/image_mixture.h
 };
 
 /// Names one random stream; element i of it is a pure function of these fields and i.

@@ -42,6 +42,7 @@ Batch TensorSource::fetch(std::int64_t first, std::int64_t last, std::uint32_t s
   gather_images(batch.x, images_, batch.samples, image_options(input_, augment_, seed_, step));
   batch.labels = Tensor::empty({B}, DType::i32, device());
   gather_rows(batch.labels, labels_, batch.samples);
+  mix_batch(batch, augment_.mix, seed_, step);
   return batch;
 }
 

@@ -4,16 +4,19 @@
 
 #include <limbeck/distill/batch_source.h>
 #include <limbeck/distill/evaluate.h>
+#include <limbeck/distill/image_mixture.h>
 #include <limbeck/kernels/gather.h>
 
 namespace limbeck {
 
 /// How training images are varied; what is left as it is here does nothing.
 struct Augment {
-  ImageVariation vary;
+  ImageVariation vary = {};
+  MixOptions mix = {};  ///< after that
 
   bool any() const {
-    return vary.max_jitter > 0 || vary.flip || vary.brightness > 0 || vary.contrast > 0;
+    return vary.max_jitter > 0 || vary.flip || vary.brightness > 0 || vary.contrast > 0 ||
+           mix.any();
   }
 };
 

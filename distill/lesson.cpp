@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/distill/lesson.h>
 
+#include <utility>
+
 #include <limbeck/autograd/arithmetic.h>
-#include <limbeck/autograd/cross_entropy.h>
 #include <limbeck/distill/kd_loss.h>
 #include <limbeck/distill/kd_topk.h>
+#include <limbeck/distill/label_loss.h>
 
 namespace limbeck {
 namespace {
@@ -23,7 +25,19 @@ double factor_of(const Lesson& lesson, const RunClock& clock) {
   return lesson_factor(lesson.schedule, clock.step, clock.total);
 }
 
-Tensor label_rows(const Batch& part) { return part.labels.reshape({part.labels.numel()}); }
+/// With `share` of the terms that read labels; of a mixture's second label those alone.
+KdLossOptions first_label(KdLossOptions loss, double share) {
+  for (double* weight : {&loss.ce_weight, &loss.tckd_weight, &loss.nckd_weight}) *weight *= share;
+  return loss;
+}
+KdLossOptions second_label(const KdLossOptions& loss, double share) {
+  return {.tau = loss.tau,
+          .kd_weight = 0,
+          .ce_weight = share * loss.ce_weight,
+          .mean_over = loss.mean_over,
+          .tckd_weight = share * loss.tckd_weight,
+          .nckd_weight = share * loss.nckd_weight};
+}
 
 Tensor target_of(const Lesson& lesson, const std::vector<const View*>& sources,
                  const Tensor& labels) {
@@ -34,24 +48,33 @@ Tensor target_of(const Lesson& lesson, const std::vector<const View*>& sources,
 
 /// Undefined when none of its terms has a weight now.
 Variable logits_loss(const Lesson& lesson, double factor, const View& receiver,
-                     const std::vector<const View*>& sources, const Batch& part) {
-  const Tensor labels = label_rows(part);
+                     const std::vector<const View*>& sources, const Batch& part, double smoothing) {
+  const Variable& logits = receiver.logits;
+  const Tensor labels = label_rows(part.labels);
   KdLossOptions loss = scale_soft_weights(*lesson.logits, factor);
   loss.mean_over = part.targets;
-  if (soft_weights(loss) > 0 && !lesson.target && sources.at(0)->top.logits.defined())
-    return kd_topk(receiver.logits, sources[0]->top, labels, loss);
-  if (soft_weights(loss) > 0)
-    return kd_loss(receiver.logits, target_of(lesson, sources, labels), labels, loss);
-  if (loss.ce_weight == 0) return {};
-  return weighted(cross_entropy(receiver.logits, labels, {.mean_over = part.targets}),
-                  loss.ce_weight);
+  if (soft_weights(loss) == 0 && loss.ce_weight == 0) return {};
+  if (soft_weights(loss) == 0) return weighted(label_loss(logits, part, smoothing), loss.ce_weight);
+  const bool top = !lesson.target && sources.at(0)->top.logits.defined();
+  const Tensor target = top ? Tensor() : target_of(lesson, sources, labels);
+  const auto term = [&](const Tensor& told, const KdLossOptions& options) {
+    return top ? kd_topk(logits, sources[0]->top, told, options)
+               : kd_loss(logits, target, told, options);
+  };
+  const double smoothed = smoothing > 0 ? std::exchange(loss.ce_weight, 0.0) : 0;
+  Variable total = term(labels, first_label(loss, part.label_weight));
+  const KdLossOptions second = second_label(loss, 1 - part.label_weight);
+  if (part.other_labels.defined() && second.ce_weight + second.tckd_weight + second.nckd_weight > 0)
+    add_to(total, term(label_rows(part.other_labels), second));
+  if (smoothed > 0) add_to(total, weighted(label_loss(logits, part, smoothing), smoothed));
+  return total;
 }
 
 Variable own_labels_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,
                          const std::vector<const View*>& sources, const Batch& part) {
   ConfidenceOptions options = *lesson.confidence;
   options.mean_over = part.targets;
-  return confidence_loss(receiver.logits, target_of(lesson, sources, label_rows(part)),
+  return confidence_loss(receiver.logits, target_of(lesson, sources, label_rows(part.labels)),
                          confidence_alpha(options, clock.step, clock.total), options);
 }
 
@@ -92,10 +115,12 @@ bool reads_sources(const Lesson& lesson, const RunClock& clock) {
 }
 
 Variable lesson_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,
-                     const std::vector<const View*>& sources, const Batch& part, double samples) {
+                     const std::vector<const View*>& sources, const Batch& part, double samples,
+                     double label_smoothing) {
   Variable total;
   const double factor = factor_of(lesson, clock);
-  if (lesson.logits) add_to(total, logits_loss(lesson, factor, receiver, sources, part));
+  if (lesson.logits)
+    add_to(total, logits_loss(lesson, factor, receiver, sources, part, label_smoothing));
   if (const double weight = factor * lesson.confidence_weight; lesson.confidence && weight > 0)
     add_to(total, weighted(own_labels_loss(lesson, clock, receiver, sources, part), weight));
   for (const FeatureLesson& feature : lesson.features)

@@ -65,9 +65,11 @@ struct RunClock {
 
 /// The loss (1) of a lesson for one part of a batch of `samples`: in this order the logits' terms,
 /// the confidence's and each feature's, added up. Sources in the lesson's order. Undefined when
-/// nothing has a weight.
+/// nothing has a weight. The logits' terms that read labels read both of a mixture, by their
+/// weights, and cross-entropy is smoothed.
 Variable lesson_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,
-                     const std::vector<const View*>& sources, const Batch& part, double samples);
+                     const std::vector<const View*>& sources, const Batch& part, double samples,
+                     double label_smoothing = 0);
 
 /// Whether lesson_loss reads the sources now.
 bool reads_sources(const Lesson& lesson, const RunClock& clock);

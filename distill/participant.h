@@ -22,6 +22,7 @@ struct Recipe {
   /// Of parameters and activations; bf16 and f16 have master weights in f32. Whoever builds the
   /// model reads this; losses are computed in f32.
   DType precision = DType::f32;
+  double label_smoothing = 0;  ///< of the cross-entropy of labels (kernels/cross_entropy.h)
   std::variant<SgdConfig, AdamwConfig> optimizer = {};
   double ema_decay = 0;    ///< > 0: the run ends in the average of its weights (nn/ema.h)
   Schedule schedule = {};  ///< total_steps = 0 stands for the whole run

@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include <limbeck/autograd/arithmetic.h>
-#include <limbeck/autograd/cross_entropy.h>
+#include <limbeck/distill/label_loss.h>
 #include <limbeck/distill/lesson_checks.h>
 #include <limbeck/distill/shuffle.h>
 #include <limbeck/kernels/elementwise.h>
@@ -241,6 +241,7 @@ std::set<std::string> Trainer::layers_to_show(std::size_t participant) const {
 /// The lessons a learner receives, in their order; without any, the labels.
 Variable Trainer::loss_of(std::size_t learner, const std::vector<View>& views, const Batch& part,
                           double samples) const {
+  const double smoothing = participants_[learner].recipe.label_smoothing;
   Variable total;
   bool taught = false;
   for (const Lesson& lesson : lessons_) {
@@ -248,12 +249,11 @@ Variable Trainer::loss_of(std::size_t learner, const std::vector<View>& views, c
     taught = true;
     std::vector<const View*> sources;
     for (const std::size_t source : lesson.sources) sources.push_back(&views[source]);
-    const Variable loss = lesson_loss(lesson, clock(), views[learner], sources, part, samples);
+    const Variable loss =
+        lesson_loss(lesson, clock(), views[learner], sources, part, samples, smoothing);
     if (loss.defined()) total = total.defined() ? add(total, loss) : loss;
   }
-  if (!taught)
-    return cross_entropy(views[learner].logits, part.labels.reshape({part.labels.numel()}),
-                         {.mean_over = part.targets});
+  if (!taught) return label_loss(views[learner].logits, part, smoothing);
   LIMBECK_CHECK(total.defined(), "Trainer: nothing is left for \"", participants_[learner].name,
                 "\" to learn at step ", state_.step, "; expected a weight above 0");
   return total;

@@ -35,7 +35,8 @@ class ImageStreamTest : public DeviceTest {
 };
 
 TEST_P(ImageStreamTest, HasTheBatchesOfImagesInMemoryForAnyThreads) {
-  const Augment augment = {{.max_jitter = 1, .flip = true, .brightness = 0.3f}};
+  const Augment augment = {.vary = {.max_jitter = 1, .flip = true, .brightness = 0.3f},
+                           .mix = {.mixup = 1}};
   TensorSource memory = in_memory(augment);
   for (const int threads : {1, 2, 4}) {
     ImageStream stream(folder_, device(), kInput, augment, 5, threads);
@@ -51,6 +52,7 @@ TEST_P(ImageStreamTest, HasTheBatchesOfImagesInMemoryForAnyThreads) {
         EXPECT_TRUE(same_bytes(a.x, b.x));
         EXPECT_TRUE(same_bytes(a.labels, b.labels));
         EXPECT_TRUE(same_bytes(a.samples, b.samples));
+        EXPECT_TRUE(same_bytes(a.other_labels, b.other_labels));
         EXPECT_EQ(a.targets, b.targets);
       }
     }

@@ -48,6 +48,7 @@ Batch ImageStream::fetch(std::int64_t first, std::int64_t last, std::uint32_t st
   batch.x = Tensor::empty(shape, DType::f32, device_);
   gather_images(batch.x, pixels.to(device_), Tensor::from(rows, {B}, device_),
                 image_options(input_, augment_, seed_, step));
+  mix_batch(batch, augment_.mix, seed_, step);
   return batch;
 }
 
