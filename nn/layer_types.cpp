@@ -259,6 +259,7 @@ std::vector<LayerType> table() {
       {"add", {}, nullptr, Join::add},
       {"mul", {}, nullptr, Join::mul},
       {"concat", {}, nullptr, Join::concat},
+      {"swiglu", {}, nullptr, Join::swiglu},
   };
 }
 

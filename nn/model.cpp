@@ -52,6 +52,7 @@ class Builder {
                                                    " (", layer.type, "): ", e.what()));
       }
     }
+    for (const auto& [first, last] : spec_.recompute) graph_->recompute(first, last);
     return std::move(graph_);
   }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <limbeck/nn/layer_options.h>
@@ -34,6 +35,8 @@ LayerOptions options_of(const LayerSpec& layer);
 struct ModelSpec {
   Shape input;
   std::vector<LayerSpec> layers;
+  /// Layers [first, last) that are computed again in backward (ModelGraph::recompute).
+  std::vector<std::pair<std::size_t, std::size_t>> recompute = {};
 };
 
 /// Builds and initialises (nn/init.h's Kaiming-uniform as PyTorch's defaults, from `seed`). The

@@ -7,14 +7,17 @@
 
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/concat.h>
+#include <limbeck/autograd/swiglu.h>
 #include <limbeck/nn/activation.h>
 #include <limbeck/nn/linear.h>
+#include <limbeck/nn/recompute.h>
 
 namespace limbeck {
 namespace {
 
 const char* join_name(Join join) {
-  return join == Join::add ? "add" : join == Join::mul ? "mul" : "concat";
+  constexpr const char* kNames[] = {"add", "mul", "concat", "swiglu"};
+  return kNames[static_cast<int>(join)];
 }
 
 Shape concat_shape(const std::vector<Shape>& shapes) {
@@ -40,6 +43,7 @@ Shape join_shape(Join join, const std::vector<Shape>& shapes) {
 
 Variable join_values(Join join, const std::vector<Variable>& values) {
   if (join == Join::concat) return concat(values, values[0].shape().rank() - 1);
+  if (join == Join::swiglu) return swiglu(values[0], values[1]);
   Variable y = values[0];
   for (std::size_t i = 1; i < values.size(); ++i)
     y = join == Join::add ? add(y, values[i]) : mul(y, values[i]);
@@ -55,18 +59,20 @@ std::regex parse_pattern(const std::string& pattern) {
   }
 }
 
-/// The values a forward pass still needs.
-class Live {
+}  // namespace
+
+/// The values a pass still needs.
+class ModelGraph::Values {
  public:
-  Live(const Variable& x, std::size_t nodes) : input_(x), values_(nodes) {}
-  Variable& operator[](std::size_t i) { return i < values_.size() ? values_[i] : input_; }
+  Values(std::size_t nodes, std::size_t input, const Variable& x)
+      : input_(input), x_(x), values_(nodes) {}
+  Variable& operator[](std::size_t i) { return i == input_ ? x_ : values_.at(i); }
 
  private:
-  Variable input_;
+  std::size_t input_;
+  Variable x_;
   std::vector<Variable> values_;
 };
-
-}  // namespace
 
 std::size_t ModelGraph::resolve(const std::string& from, const std::string& reader) const {
   if (from.empty()) return nodes_.empty() ? kModelInput : nodes_.size() - 1;
@@ -101,6 +107,8 @@ void ModelGraph::add(Join join, const std::vector<std::string>& from, std::strin
   if (name.empty()) name = std::to_string(nodes_.size());
   LIMBECK_CHECK(from.size() >= 2, "ModelGraph: layer '", name, "' (", join_name(join), ") reads ",
                 from.size(), " inputs; expected at least 2");
+  LIMBECK_CHECK(join != Join::swiglu || from.size() == 2, "ModelGraph: layer '", name,
+                "' (swiglu) reads ", from.size(), " inputs; expected 2");
   Node node;
   for (const std::string& input : from) node.from.push_back(resolve(input, name));
   node.name = std::move(name);
@@ -140,30 +148,99 @@ Variable ModelGraph::forward(const Variable& x, Context& context) {
 Variable ModelGraph::forward(const Variable& x, Context& context,
                              const std::vector<std::size_t>& taps,
                              const std::function<void(std::size_t, const Variable&)>& tap) {
-  Live live(x, nodes_.size());
-  const auto tapped = [&](std::size_t i) {
-    return std::binary_search(taps.begin(), taps.end(), i);
+  Values values(nodes_.size(), kModelInput, x);
+  if (nodes_.empty()) return x;
+  const auto tapped = [&](std::size_t first, std::size_t last) {
+    const auto next = std::lower_bound(taps.begin(), taps.end(), first);
+    return next != taps.end() && *next < last;
+  };
+  const auto recomputed = [&](std::size_t i) {
+    const auto* segment = segment_at(i);
+    return segment && !tapped(i, (*segment)->last() - 1) ? segment : nullptr;
   };
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    const Node& node = nodes_[i];
-    const std::size_t result = node.fused && !tapped(i) ? i + 1 : i;
-    std::vector<Variable> inputs;
-    for (const std::size_t input : node.from) inputs.push_back(live[input]);
-    for (const std::size_t input : node.done) live[input] = Variable();
-    if (result != i)
-      live[result] =
-          static_cast<Linear&>(*node.layer)
-              .forward_fused(inputs[0],
-                             static_cast<ActivationLayer&>(*nodes_[result].layer).activation());
-    else
-      live[i] =
-          node.layer ? node.layer->forward(inputs[0], context) : join_values(node.join, inputs);
-    i = result;
-    if (tapped(i)) tap(i, live[i]);
-    const bool last = i + 1 == nodes_.size();
-    if (last) return live[i];
+    if (const auto* segment = recomputed(i)) {
+      const std::size_t input = i == 0 ? kModelInput : i - 1, last = (*segment)->last();
+      const Variable before = values[input];
+      for (; i < last; ++i)
+        for (const std::size_t done : nodes_[i].done)
+          if (done == input) values[input] = Variable();
+      i = last - 1;
+      values[i] = run(*segment, before, context);
+    } else {
+      const bool alone = tapped(i, i + 1) || recomputed(i + 1);
+      i = compute(nodes_, 0, i, alone, values, context);
+    }
+    if (tapped(i, i + 1)) tap(i, values[i]);
   }
-  return x;
+  return values[nodes_.size() - 1];
+}
+
+/// Computes node i of `nodes`, the first of which is `first`, or, unless `alone`, it and the
+/// activation after it as one op; returns which node it has computed.
+std::size_t ModelGraph::compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
+                                bool alone, Values& values, Context& context) {
+  const Node& node = nodes[i - first];
+  std::vector<Variable> inputs;
+  for (const std::size_t input : node.from) inputs.push_back(values[input]);
+  for (const std::size_t input : node.done) values[input] = Variable();
+  if (!node.fused || alone) {
+    values[i] =
+        node.layer ? node.layer->forward(inputs[0], context) : join_values(node.join, inputs);
+    return i;
+  }
+  const auto& next = static_cast<const ActivationLayer&>(*nodes[i + 1 - first].layer);
+  values[i + 1] = static_cast<Linear&>(*node.layer).forward_fused(inputs[0], next.activation());
+  return i + 1;
+}
+
+/// A pass over a segment, of which only x and the result are kept.
+Variable ModelGraph::run(const std::shared_ptr<const Segment>& segment, const Variable& x,
+                         Context& context) {
+  std::vector<Variable> parameters;
+  for (const Node& node : segment->nodes)
+    if (node.layer)
+      for (const NamedParameter& p : node.layer->parameters()) parameters.push_back(p.value);
+  return limbeck::recompute(x, parameters, context, [segment](const Variable& in, Context& again) {
+    const std::size_t first = segment->first, last = segment->last();
+    Values values(last, first == 0 ? kModelInput : first - 1, in);
+    for (std::size_t i = first; i < last; ++i)
+      i = compute(segment->nodes, first, i, false, values, again);
+    return values[last - 1];
+  });
+}
+
+const std::shared_ptr<const ModelGraph::Segment>* ModelGraph::segment_at(std::size_t i) const {
+  for (const auto& segment : segments_)
+    if (segment->first == i) return &segment;
+  return nullptr;
+}
+
+void ModelGraph::recompute(std::size_t first, std::size_t last) {
+  LIMBECK_CHECK(first < last && last <= nodes_.size(), "ModelGraph: nodes ", first, " to ", last,
+                " of ", nodes_.size(), " are to be computed again; expected some of them");
+  const std::size_t input = first == 0 ? kModelInput : first - 1;
+  for (std::size_t i = 0; i < nodes_.size(); ++i)
+    for (const std::size_t from : nodes_[i].from) {
+      const bool reader_inside = first <= i && i < last;
+      const bool inside = first <= from && from < last && from != kModelInput;
+      LIMBECK_CHECK(!reader_inside || inside || from == input, "ModelGraph: layer '",
+                    nodes_[i].name, "' is computed again and reads '",
+                    from == kModelInput ? kInput : nodes_[from].name,
+                    "'; expected a layer that is too, or the one just before them");
+      LIMBECK_CHECK(reader_inside || !inside || from == last - 1, "ModelGraph: layer '",
+                    nodes_[i].name, "' reads '", nodes_[from].name,
+                    "', which is computed again; expected to read only the last such layer");
+    }
+  for (const auto& other : segments_)
+    LIMBECK_CHECK(last <= other->first || other->last() <= first, "ModelGraph: layer '",
+                  nodes_[std::max(first, other->first)].name,
+                  "' is to be computed again twice; expected once");
+  Segment segment{first,
+                  {nodes_.begin() + static_cast<std::ptrdiff_t>(first),
+                   nodes_.begin() + static_cast<std::ptrdiff_t>(last)}};
+  segment.nodes.back().fused = false;  // with what comes after the segment
+  segments_.push_back(std::make_shared<const Segment>(std::move(segment)));
 }
 
 std::string ModelGraph::describe(std::size_t i) const {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,9 +12,9 @@
 
 namespace limbeck {
 
-/// What a node makes of several inputs: their sum or product, of equal shapes, left to right, or
-/// one after the other along the last axis, the others being equal.
-enum class Join { add, mul, concat };
+/// What a node makes of several inputs: their sum or product, of equal shapes, left to right; one
+/// after the other along the last axis, the others being equal; of two a and b silu(a) b.
+enum class Join { add, mul, concat, swiglu };
 
 /// A list of named nodes, each a layer of one input or a join of several, which come earlier in the
 /// list; the last one's output is the model's. An empty graph is the identity. Parameters are named
@@ -32,6 +33,12 @@ class ModelGraph : public Module {
   void add(std::unique_ptr<Module> layer, std::string name = "", const std::string& from = "");
   /// Appends a join of two inputs or more.
   void add(Join join, const std::vector<std::string>& from, std::string name = "");
+
+  /// Computes nodes [first, last) again in backward instead of keeping what they make, to the bit
+  /// (nn/recompute.h). They read each other and what comes just before them, and only the last of
+  /// them is read by others. A pass that taps one of the others keeps everything. Comes after the
+  /// last add(). Throws std::invalid_argument naming a node that does otherwise.
+  void recompute(std::size_t first, std::size_t last);
 
   std::size_t size() const { return nodes_.size(); }
   const std::string& name(std::size_t i) const { return nodes_.at(i).name; }
@@ -64,16 +71,30 @@ class ModelGraph : public Module {
   struct Node {
     std::string name;
     std::vector<std::size_t> from;  ///< nodes, or kModelInput
-    std::unique_ptr<Module> layer;  ///< null for a join
+    std::shared_ptr<Module> layer;  ///< null for a join
     Join join = Join::add;
     std::vector<std::size_t> done;  ///< inputs that nobody reads after this node
     bool fused = false;             ///< a Linear that runs with the activation after it
   };
+  /// Nodes [first, first + nodes.size()), computed again in backward: shared with the graphs that
+  /// are still to run it.
+  struct Segment {
+    std::size_t first = 0;
+    std::vector<Node> nodes;
+    std::size_t last() const { return first + nodes.size(); }
+  };
+  class Values;
+  static std::size_t compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
+                             bool alone, Values& values, Context& context);
+  static Variable run(const std::shared_ptr<const Segment>& segment, const Variable& x,
+                      Context& context);
+  const std::shared_ptr<const Segment>* segment_at(std::size_t i) const;
   void append(Node node);
   std::size_t resolve(const std::string& from, const std::string& reader) const;
   void find_last_readers();
 
   std::vector<Node> nodes_;
+  std::vector<std::shared_ptr<const Segment>> segments_;
 };
 
 }  // namespace limbeck

@@ -2,14 +2,21 @@
 // A layer whose activations are computed again in backward instead of being kept.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include <limbeck/nn/module.h>
 
 namespace limbeck {
 
+/// autograd/recompute.h's of a function of x and of what a pass must know. Random draws repeat, and
+/// batch-norm's running statistics move once.
+Variable recompute(const Variable& x, const std::vector<Variable>& parameters, Context& context,
+                   std::function<Variable(const Variable&, Context&)> body);
+
 /// Computes what `body` computes, to the bit, keeping only its input until backward; body's names
-/// are its own. Random draws repeat, and batch-norm's running statistics move once.
+/// are its own.
 class Recompute : public Module {
  public:
   explicit Recompute(std::unique_ptr<Module> body);

@@ -56,6 +56,18 @@ TEST(Experiment, ReadsEveryPart) {
   EXPECT_EQ(e.arms[1].omit_classes, std::vector<std::int64_t>{3});
 }
 
+TEST(Experiment, RecipesMixImagesAndSmoothLabels) {
+  json file = small_experiment();
+  set_json_value(file, R"(student.recipe.augment={"flip": true, "mixup": 0.2, "cutmix": 1})");
+  set_json_value(file, "student.recipe.label_smoothing=0.1");
+  const Experiment e = read_experiment(file);
+  EXPECT_EQ(e.arms[1].recipe.augment.mix.mixup, 0.2);
+  EXPECT_EQ(e.arms[1].recipe.augment.mix.cutmix, 1);
+  EXPECT_EQ(e.arms[1].recipe.label_smoothing, 0.1);
+  EXPECT_FALSE(e.teacher->recipe->augment.mix.any());
+  EXPECT_EQ(e.teacher->recipe->label_smoothing, 0);
+}
+
 TEST(Experiment, OptimisersHaveGroupsClippingAndScaling) {
   json file = small_experiment();
   file["student"]["recipe"]["precision"] = "f16";
@@ -171,6 +183,9 @@ TEST(Experiment, UnknownKeysAndWordsNameTheNearest) {
 TEST(Experiment, WrongTypesAndValues) {
   refuses("student.recipe.precision=f8",
           "student.recipe.precision: is \"f8\"; expected f32, bf16 or f16");
+  refuses("student.recipe.label_smoothing=1",
+          "label_smoothing: is 1; expected 0 <= label_smoothing");
+  refuses("student.recipe.augment={\"mixup\": -1}", "augment.mixup: is -1; expected >= 0");
   refuses("student.recipe.optimizer.max_grad_norm=0",
           "student.recipe.optimizer.max_grad_norm: is 0; expected > 0");
   refuses("student.recipe.optimizer.groups=[{\"lr_scale\": 1}]",

@@ -88,8 +88,9 @@ const ModelSpec& learner_model(const Experiment& experiment, const std::string& 
 ///   validation]}; seeds,
 ///   student {model, recipe}, [teacher {model, recipe or weights, [names, strict, dtype,
 ///   reference]}], [arms [{name, [model, recipe, distill, omit_classes, only_classes, bias_sweep,
-///   reference]}]], [report_every, checkpoint_every] recipe {epochs, batch, [accumulate, augment,
-///   precision, ema_decay], optimizer {type, lr, weight_decay, [groups [{match, [lr_scale,
+///   reference]}]], [report_every, checkpoint_every] recipe {epochs, batch, [accumulate, augment
+///   {[crop, pad, flip, brightness, contrast, mixup, cutmix]}, label_smoothing, precision,
+///   ema_decay], optimizer {type, lr, weight_decay, [groups [{match, [lr_scale,
 ///   weight_decay]}], max_grad_norm, loss_scale], ...}, schedule {type, ...}}; distill as
 ///   tools/distill_json.h says
 /// An arm without model or recipe has the student's, in reverse mode the teacher's; without arms

@@ -84,13 +84,18 @@ Variables read_variables(const JsonObject& model) {
   return variables;
 }
 
-std::vector<LayerSpec> read_layers(const JsonObject& model) {
-  std::vector<LayerSpec> layers;
+void read_layers(ModelSpec& spec, const JsonObject& model) {
+  int group = 0;
   for (const ExpandedLayer& layer :
-       expand_layers(model.at("layers"), model.path("layers"), read_variables(model)))
-    layers.push_back(read_layer(layer.value, layer.path));
-  LIMBECK_CHECK(!layers.empty(), model.path("layers"), ": is empty; expected at least one layer");
-  return layers;
+       expand_layers(model.at("layers"), model.path("layers"), read_variables(model))) {
+    if (layer.recompute > 0 && layer.recompute != group)
+      spec.recompute.emplace_back(spec.layers.size(), 0);
+    spec.layers.push_back(read_layer(layer.value, layer.path));
+    if (layer.recompute > 0) spec.recompute.back().second = spec.layers.size();
+    group = layer.recompute;
+  }
+  LIMBECK_CHECK(!spec.layers.empty(), model.path("layers"),
+                ": is empty; expected at least one layer");
 }
 
 /// The input a model says it has; empty when it does not say.
@@ -113,12 +118,21 @@ ModelSpec read_model(const json& value, const std::string& path, const Shape& in
   const Shape own = read_input(model);
   LIMBECK_CHECK(own.rank() == 0 || input.rank() == 0 || own == input, model.path("input"), ": is ",
                 own, "; the data has ", input);
-  return {input.rank() == 0 ? own : input, read_layers(model)};
+  ModelSpec spec = {input.rank() == 0 ? own : input, {}};
+  read_layers(spec, model);
+  return spec;
 }
 
 json write_model(const ModelSpec& spec) {
   json layers = json::array();
-  for (const LayerSpec& layer : spec.layers) layers.push_back(write_layer(layer));
+  auto group = spec.recompute.begin();
+  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+    if (group != spec.recompute.end() && i == group->second) ++group;
+    const bool inside = group != spec.recompute.end() && group->first <= i;
+    if (inside && i == group->first)
+      layers.push_back({{"recompute", true}, {"layers", json::array()}});
+    (inside ? layers.back()["layers"] : layers).push_back(write_layer(spec.layers[i]));
+  }
   return {{"input", std::vector<std::int64_t>(spec.input.begin(), spec.input.end())},
           {"layers", layers}};
 }

@@ -168,10 +168,13 @@ class Expander {
   }
 
   void group(const json& value, const std::string& path, const Scope& outer) {
-    const JsonObject keys(value, path, {"name", "repeat", "index", "layers"});
+    const JsonObject keys(value, path, {"name", "repeat", "index", "recompute", "layers"});
     const json head = at_path({{"repeat", value.value("repeat", json(1))}}, path, *outer.variables);
     const std::int64_t repeat = JsonObject(head, path, {"repeat"}).integer("repeat", 0);
     const std::string index = keys.text("index", "i");
+    const bool recompute = keys.flag("recompute", false);
+    LIMBECK_CHECK(!recompute || recompute_ == 0, keys.path("recompute"),
+                  ": a group around this one is computed again already; expected one of them");
     Variables variables = *outer.variables;
     for (std::int64_t i = 0; i < repeat; ++i) {
       if (keys.has("repeat")) variables[index] = i;
@@ -184,7 +187,9 @@ class Expander {
         scope.count = &children;
         ++*outer.count;
       }
+      if (recompute) recompute_ = ++recomputed_;
       expand(value["layers"], keys.path("layers"), scope);
+      if (recompute) recompute_ = 0;
       LIMBECK_CHECK(layers.size() <= 100000, path, ": more than 100000 layers");
     }
   }
@@ -198,7 +203,7 @@ class Expander {
 
   void layer(const json& value, const std::string& path, const Scope& scope) {
     const Variables& variables = *scope.variables;
-    ExpandedLayer made = {at_path(value, path, variables), path};
+    ExpandedLayer made = {at_path(value, path, variables), path, recompute_};
     if (value.is_object()) {
       std::string name;
       if (value.contains("name")) name = text(value["name"], path + ".name", variables);
@@ -236,6 +241,7 @@ class Expander {
 
   std::vector<std::string> names_;
   std::set<std::string> known_;
+  int recompute_ = 0, recomputed_ = 0;  ///< the current group that is, and how many there were
 };
 
 }  // namespace

@@ -25,11 +25,13 @@ nlohmann::json substitute(const nlohmann::json& value, const Variables& variable
 struct ExpandedLayer {
   nlohmann::json value;
   std::string path;
+  int recompute = 0;  ///< the how-manieth group it is in that is computed again, from 1; 0: in none
 };
 
 /// Expands an array of layers and groups. A group is {"layers": [...]} with, each optional,
 ///   "name": a prefix, so that "conv1" in "layer1" becomes "layer1.conv1" (none: no prefix),
-///   "repeat": how often it stands there, "index" (default "i"): the variable that counts from 0.
+///   "repeat": how often it stands there, "index" (default "i"): the variable that counts from 0,
+///   "recompute": true: each time, its layers are computed again in backward; no group in it may.
 /// Unnamed layers are numbered within their named group. Names in "from" are looked up in the
 /// group, then in those around it; "input" is what flows into the innermost group. Every layer's
 /// "name" and "from" are then those of the whole model, an unnamed layer's name being its index.

@@ -115,13 +115,16 @@ float share(const JsonObject& object, const char* key) {
 }
 
 Augment read_augment(const json& value, const std::string& path) {
-  const JsonObject object(value, path, {"crop", "pad", "flip", "brightness", "contrast"});
+  const JsonObject object(value, path,
+                          {"crop", "pad", "flip", "brightness", "contrast", "mixup", "cutmix"});
   Augment augment;
   augment.vary.max_jitter = static_cast<int>(object.integer("crop", 0, 0));
   augment.vary.reflect = object.choice("pad", {"zero", "reflect"}, "zero") == "reflect";
   augment.vary.flip = object.flag("flip", false);
   augment.vary.brightness = share(object, "brightness");
   augment.vary.contrast = share(object, "contrast");
+  augment.mix.mixup = object.at_least_zero("mixup", 0);
+  augment.mix.cutmix = object.at_least_zero("cutmix", 0);
   return augment;
 }
 
@@ -138,7 +141,7 @@ DType read_dtype(const JsonObject& object, const char* key) {
 Recipe read_recipe(const json& value, const std::string& path) {
   const JsonObject object(value, path,
                           {"epochs", "batch", "accumulate", "max_jitter", "augment", "precision",
-                           "ema_decay", "optimizer", "schedule"});
+                           "label_smoothing", "ema_decay", "optimizer", "schedule"});
   Recipe recipe;
   recipe.epochs = object.integer("epochs", 1);
   recipe.batch = object.integer("batch", 1);
@@ -153,6 +156,7 @@ Recipe read_recipe(const json& value, const std::string& path) {
     recipe.augment.vary.max_jitter = static_cast<int>(object.integer("max_jitter", 0));
   }
   if (object.has("precision")) recipe.precision = read_dtype(object, "precision");
+  recipe.label_smoothing = fraction(object, "label_smoothing", 0);
   if (object.has("ema_decay")) recipe.ema_decay = fraction(object, "ema_decay");
   recipe.optimizer = read_optimizer(object.at("optimizer"), object.path("optimizer"));
   const JsonObject optimizer = any_optimizer(object.at("optimizer"), object.path("optimizer"));

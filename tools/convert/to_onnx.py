@@ -38,6 +38,12 @@ def fail(message):
     sys.exit(f"to_onnx: {message}")
 
 
+def flat(layers):
+    """Without the groups that say what training computes again."""
+    for layer in layers:
+        yield from layer["layers"] if "type" not in layer else [layer]
+
+
 class Exporter:
     """Adds layer after layer; values are NCHW where limbeck's are NHWC, `rank` is each one's."""
 
@@ -49,7 +55,7 @@ class Exporter:
         self.shape = [shape[2], shape[0], shape[1]] if self.image else shape
         self.ranks, self.channels = {"input": len(shape) + 1}, {"input": shape[-1]}
         self.last = "input"
-        for i, layer in enumerate(model["layers"]):
+        for i, layer in enumerate(flat(model["layers"])):
             self.add(layer, layer.get("name") or str(i))
 
     def constant(self, name, value):
