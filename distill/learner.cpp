@@ -11,9 +11,14 @@ std::unique_ptr<Optimizer> make_optimizer(std::vector<NamedParameter> parameters
   return std::make_unique<Adamw>(std::move(parameters), std::get<AdamwConfig>(recipe.optimizer));
 }
 
-/// The recipe of adapters, which no parameter group of the model speaks of.
-Recipe without_groups(Recipe recipe) {
-  std::visit([](auto& config) { config.parameters.groups.clear(); }, recipe.optimizer);
+/// The recipe of adapters: no parameter group of the model speaks of them, and scales of a
+/// distribution are not to be drawn to 0, whatever is done to biases.
+Recipe of_adapters(Recipe recipe) {
+  const auto change = [](auto& config) {
+    config.parameters.groups.clear();
+    config.parameters.decay_biases = false;
+  };
+  std::visit(change, recipe.optimizer);
   return recipe;
 }
 
@@ -32,7 +37,7 @@ Learner::Learner(const Participant& participant, std::vector<NamedParameter> ada
   if (adapters_.empty()) return;
   LIMBECK_CHECK(!optimizer_->loss_scale().defined(), "Trainer: \"", participant_.name,
                 "\" learns from features with a scaled loss; expected no loss scaling");
-  adapter_optimizer_ = make_optimizer(adapters_, without_groups(recipe));
+  adapter_optimizer_ = make_optimizer(adapters_, of_adapters(recipe));
 }
 
 void Learner::zero_grad() {

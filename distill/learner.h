@@ -12,8 +12,8 @@
 namespace limbeck {
 
 /// Adapters of feature lessons are f32 whatever the model is, learn by the model's recipe without
-/// its parameter groups, and have no part in its average. Clipping is of the model's gradients and
-/// of the adapters' apart.
+/// its parameter groups and without weight decay of biases and scales, and have no part in its
+/// average. Clipping is of the model's gradients and of the adapters' apart.
 class Learner {
  public:
   /// `total_steps` is the whole run's. Throws std::invalid_argument for a bad recipe and for

@@ -14,6 +14,7 @@
 #include <limbeck/tools/name_map_json.h>
 #include <limbeck/tools/preprocess_json.h>
 #include <limbeck/tools/report.h>
+#include <limbeck/tools/run_file.h>
 #include <limbeck/tools/version.h>
 
 namespace limbeck {
@@ -131,7 +132,7 @@ Shape sample_of(const DataConfig& data) {
 }
 
 void show_json(const std::string& path, std::ostream& out) try {
-  const json file = read_json_file(path);
+  const json file = read_run_file(path);
   if (file.is_object() && file.contains("layers")) {
     out << model_table(read_model_with_input(file, ""));
     return;

@@ -9,6 +9,7 @@
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/report.h>
 #include <limbeck/tools/run.h>
+#include <limbeck/tools/run_file.h>
 #include <limbeck/tools/version.h>
 
 namespace limbeck {
@@ -27,7 +28,7 @@ std::string now() {
 
 /// The run file with everything the command line changes in it.
 json read_config(const RunArguments& arguments) {
-  json config = read_json_file(arguments.file);
+  json config = read_run_file(arguments.file);
   for (const std::string& assignment : arguments.set) set_json_value(config, assignment);
   if (!arguments.data.empty()) set_json_value(config, "data.source=" + json(arguments.data).dump());
   if (arguments.seed) config["seeds"] = {*arguments.seed};

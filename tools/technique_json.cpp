@@ -74,6 +74,7 @@ MakeFeatureLoss read_mmd(const JsonObject& object) {
   options.rbf_weight = object.at_least_zero("rbf_weight", options.rbf_weight);
   options.laplace_weight = object.at_least_zero("laplace_weight", options.laplace_weight);
   options.frequencies = object.integer("frequencies", 0, options.frequencies);
+  options.every_position = object.flag("every_position", options.every_position);
   options.adapter = read_adapter(object);
   return seeded<KernelMmd>(options);
 }
@@ -130,6 +131,11 @@ MakeFeatureLoss read_semi_gaussian_laplace(const JsonObject& object) {
   options.polynomial_weight = object.at_least_zero("polynomial_weight", options.polynomial_weight);
   options.polynomial = polynomial_options(object);
   options.K = object.integer("K", 1, options.K);
+  options.distribution =
+      choose<DistributionKl>(object, "distribution",
+                             {{"gauss_gauss", DistributionKl::gauss_gauss},
+                              {"laplace_laplace", DistributionKl::laplace_laplace},
+                              {"gauss_laplace", DistributionKl::gauss_laplace}});
   options.source_scale = object.number("source_scale", options.source_scale);
   options.adapter = read_adapter(object);
   return seeded<SemiGaussianLaplace>(options);
@@ -160,7 +166,8 @@ const std::vector<Technique>& techniques() {
   static const std::vector<Technique> list = {
       {"gaussian_laplace", {"kind", "adapter"}, read_gaussian_laplace, true},
       {"mmd",
-       {"sigma_rbf", "sigma_laplace", "rbf_weight", "laplace_weight", "frequencies", "adapter"},
+       {"sigma_rbf", "sigma_laplace", "rbf_weight", "laplace_weight", "frequencies",
+        "every_position", "adapter"},
        read_mmd,
        true},
       {"polynomial", {"similarity", "gamma", "degree", "relative"}, read_polynomial, false},
@@ -169,7 +176,7 @@ const std::vector<Technique>& techniques() {
       {"compressed_sensing", {"matrix", "K", "adapter"}, read_compressed_sensing, true},
       {"semi_gaussian_laplace",
        {"compose", "kind", "likelihood_weight", "polynomial_weight", "similarity", "gamma",
-        "degree", "relative", "K", "source_scale", "adapter"},
+        "degree", "relative", "K", "distribution", "source_scale", "adapter"},
        read_semi_gaussian_laplace,
        true},
       {"hint", {"adapter"}, read_hint, true},
