@@ -51,6 +51,18 @@ TEST(BpeTokenizer, GivesTheTokensOfHuggingFace) {
   }
 }
 
+/// Llama 3's pattern and special tokens, in a file as its own.
+TEST(BpeTokenizer, GivesTheTokensOfHuggingFaceForAPatternOfTheFile) {
+  const auto tokenizer = load_tokenizer(fixtures + "bpe_split_tokenizer.json");
+  const json cases = read_json_file(fixtures + "bpe_split_cases.json");
+  EXPECT_GE(cases.size(), 20u);
+  for (const json& one : cases) {
+    const auto text = one.at("text").get<std::string>();
+    EXPECT_EQ(tokenizer->encode(text), one.at("tokens").get<Tokens>()) << one.dump();
+    EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+  }
+}
+
 TEST(BpeTokenizer, SplitsAsThePatternDoes) {
   using List = std::vector<std::string>;
   EXPECT_EQ(pieces("it's we'll'x"), (List{"it", "'s", " we", "'ll", "'", "x"}));
@@ -93,8 +105,16 @@ TEST(BpeTokenizer, RejectsFilesItDoesNotSupport) {
   refuses("/pre_tokenizer", "null", "pre_tokenizer: is absent; expected ByteLevel");
   refuses("/pre_tokenizer/add_prefix_space", "true", "pre_tokenizer.add_prefix_space: true");
   refuses("/pre_tokenizer/use_regex", "false", "pre_tokenizer.use_regex: false");
-  refuses("/post_processor", R"({"type": "TemplateProcessing"})",
-          "post_processor: TemplateProcessing is not supported");
+  refuses("/post_processor", R"({"type": "RobertaProcessing"})",
+          "post_processor: RobertaProcessing is not supported");
+  refuses("/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": []})",
+          "pre_tokenizer.pretokenizers: has 0 parts; expected a Split and a ByteLevel");
+  refuses("/pre_tokenizer", R"j({"type": "Sequence", "pretokenizers": [
+                                  {"type": "Split", "pattern": {"Regex": "a(?<b>c)"},
+                                   "behavior": "Isolated"},
+                                  {"type": "ByteLevel", "add_prefix_space": false,
+                                   "use_regex": false}]})j",
+          "pre_tokenizer.pretokenizers.0.pattern, character 4: expected (?:, (?i:, (?= or (?!");
   refuses("/decoder", R"({"type": "WordPiece"})", "decoder: WordPiece is not supported");
   refuses("/truncation", R"({"max_length": 4})", "truncation: {\"max_length\":4}");
   refuses("/model/byte_fallback", "true", "model.byte_fallback: true is not supported");

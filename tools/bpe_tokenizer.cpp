@@ -71,6 +71,17 @@ void check_part(const json& file, const char* key, const std::string& type, bool
   LIMBECK_CHECK(found == type, key, ": ", found, " is not supported; expected ", type);
 }
 
+/// ByteLevel changes offsets alone, and a template what stands around a whole text.
+void check_post_processor(const json& file) {
+  if (is_absent(file, "post_processor")) return;
+  const json& part = file["post_processor"];
+  const bool many = part.is_object() && part.value("type", json()) == "Sequence";
+  const json list = many ? part.value("processors", json::array()) : json::array({part});
+  for (const json& one : list)
+    if (!one.is_object() || one.value("type", json()) != "TemplateProcessing")
+      check_part({{"post_processor", one}}, "post_processor", "ByteLevel", true);
+}
+
 /// Refuses parts and options that would change the tokens.
 void check_supported(const json& file) {
   for (const char* key : {"normalizer", "truncation", "padding"})
@@ -78,15 +89,36 @@ void check_supported(const json& file) {
                   file[key].is_object() && file[key].contains("type") ? file[key]["type"].dump()
                                                                       : file[key].dump(),
                   " is not supported; expected null");
-  check_part(file, "pre_tokenizer", "ByteLevel", true);
-  check_part(file, "post_processor", "ByteLevel", false);
+  check_post_processor(file);
   check_part(file, "decoder", "ByteLevel", false);
-  const JsonObject split(file["pre_tokenizer"], "pre_tokenizer",
-                         {"type", "add_prefix_space", "trim_offsets", "use_regex"});
-  LIMBECK_CHECK(!split.flag("add_prefix_space", true),
-                "pre_tokenizer.add_prefix_space: true is not supported; expected false");
-  LIMBECK_CHECK(split.flag("use_regex", true),
-                "pre_tokenizer.use_regex: false is not supported; expected true");
+}
+
+/// A ByteLevel pre_tokenizer, with or without GPT-2's pattern.
+void check_byte_level(const json& part, const std::string& path, bool splits) {
+  const JsonObject object(part, path, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
+  LIMBECK_CHECK(!object.flag("add_prefix_space", true), path,
+                ".add_prefix_space: true is not supported; expected false");
+  LIMBECK_CHECK(object.flag("use_regex", true) == splits, path, ".use_regex: ",
+                splits ? "false is not supported; expected true"
+                       : "true is not supported after a Split; expected false");
+}
+
+/// The pattern of a sequence [Split, ByteLevel].
+std::string split_pattern(const json& sequence) {
+  const JsonObject object(sequence, "pre_tokenizer", {"type", "pretokenizers"});
+  const std::vector<JsonObject::Element> parts = object.elements("pretokenizers");
+  LIMBECK_CHECK(parts.size() == 2, "pre_tokenizer.pretokenizers: has ", parts.size(),
+                " parts; expected a Split and a ByteLevel");
+  const JsonObject split(parts[0].value, parts[0].path, {"type", "pattern", "behavior", "invert"});
+  split.choice("type", {"Split"});
+  split.choice("behavior", {"Isolated"});
+  LIMBECK_CHECK(!split.flag("invert", false), split.path("invert"),
+                ": true is not supported; expected false");
+  JsonObject(parts[1].value, parts[1].path,
+             {"type", "add_prefix_space", "trim_offsets", "use_regex"})
+      .choice("type", {"ByteLevel"});
+  check_byte_level(parts[1].value, parts[1].path, false);
+  return JsonObject(split.at("pattern"), split.path("pattern"), {"Regex"}).text("Regex");
 }
 
 /// A token's number; those from 2^31 on are no one's.
@@ -150,9 +182,26 @@ BpeTokenizer::BpeTokenizer(const json& file) {
   const JsonObject object(file, "", file_keys);
   check_part(file, "model", "BPE", true);
   check_supported(file);
+  read_split(file);
   read_model(object.at("model"));
   read_added(file);
   number_tokens();
+}
+
+void BpeTokenizer::read_split(const json& file) {
+  const json part = is_absent(file, "pre_tokenizer") ? json() : file["pre_tokenizer"];
+  if (part.is_object() && part.value("type", json()) == "Sequence") {
+    try {
+      pattern_.emplace(split_pattern(part));
+    } catch (const std::invalid_argument& e) {
+      const std::string message = e.what();
+      const bool placed = message.starts_with("pre_tokenizer");
+      throw std::invalid_argument((placed ? "" : "pre_tokenizer.pretokenizers.0.") + message);
+    }
+    return;
+  }
+  check_part(file, "pre_tokenizer", "ByteLevel", true);
+  check_byte_level(part, "pre_tokenizer", true);
 }
 
 void BpeTokenizer::read_model(const json& model) {
@@ -265,8 +314,9 @@ void BpeTokenizer::encode_words(std::string_view text, Pieces& pieces, Tokens& t
   std::size_t byte = 0;
   for (std::size_t at = 0; at < characters.size();) {
     const std::size_t begin = byte;
-    for (const std::size_t end = bpe_piece_end(characters, at); at < end; ++at)
-      next_character(text, byte);
+    const std::size_t end =
+        pattern_ ? pattern_->piece_end(characters, at) : bpe_piece_end(characters, at);
+    for (; at < end; ++at) next_character(text, byte);
     const std::string_view piece = text.substr(begin, byte - begin);
     auto found = pieces.find(piece);
     if (found == pieces.end()) found = pieces.emplace(piece, merge_piece(piece)).first;

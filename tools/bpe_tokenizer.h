@@ -3,10 +3,12 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <unordered_map>
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <limbeck/tools/split_pattern.h>
 #include <limbeck/tools/tokenizer.h>
 
 namespace limbeck {
@@ -17,12 +19,15 @@ namespace limbeck {
 std::size_t bpe_piece_end(const std::vector<char32_t>& text, std::size_t at);
 
 /// Added tokens are cut out of the text first (those that skip the normaliser before the others,
-/// the longest of those that begin at one place); the rest is split by bpe_piece_end, and within a
-/// piece the bytes' tokens are merged, the pair of the lowest rank and furthest left first.
+/// the longest of those that begin at one place); the rest is split by bpe_piece_end or the file's
+/// own pattern (tools/split_pattern.h), as Llama 3's and Qwen2's have one, and within a piece the
+/// bytes' tokens are merged, the pair of the lowest rank and furthest left first. What a template
+/// would put around a whole text is not added.
 /// Radford et al. 2019; Sennrich, Haddow and Birch 2016.
 class BpeTokenizer : public Tokenizer {
  public:
-  /// Reads a tokenizer.json whose model is BPE, with a ByteLevel pre_tokenizer and no normaliser.
+  /// Reads a tokenizer.json whose model is BPE, with a ByteLevel pre_tokenizer, or a sequence of a
+  /// Split into isolated matches and one, and no normaliser.
   /// Throws IoError when it cannot be read and std::invalid_argument in one line naming the part
   /// that is malformed or not supported.
   static BpeTokenizer load(const std::string& path);
@@ -46,6 +51,7 @@ class BpeTokenizer : public Tokenizer {
   };
   using Pieces = std::unordered_map<std::string_view, Tokens>;
 
+  void read_split(const nlohmann::json& split);
   void read_model(const nlohmann::json& model);
   void read_merges(const nlohmann::json& merges);
   void read_added(const nlohmann::json& file);
@@ -63,6 +69,7 @@ class BpeTokenizer : public Tokenizer {
   std::unordered_map<std::string, std::uint32_t> whole_;   ///< ignore_merges: by their bytes
   std::vector<std::string> bytes_of_;
   bool ignore_merges_ = false;
+  std::optional<SplitPattern> pattern_;  ///< none: GPT-2's
 };
 
 }  // namespace limbeck

@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a small byte-level BPE with the tokenizers package and writes it, with texts and their
-tokens, as tests/fixtures/bpe_tokenizer.json and bpe_cases.json."""
+"""Trains small byte-level BPEs with the tokenizers package, one that splits as GPT-2 does and one
+as Llama 3, and writes them, with texts and their tokens, as tests/fixtures/bpe_tokenizer.json and
+bpe_cases.json, bpe_split_tokenizer.json and bpe_split_cases.json."""
 import json
 import pathlib
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 folder = pathlib.Path(__file__).resolve().parents[3] / "tests" / "fixtures"
 words = """A teacher shows the student what it would say, and how sure it is of that.
@@ -51,5 +61,48 @@ texts = [
 ]
 cases = [{"text": t, "tokens": tokenizer.encode(t).ids} for t in texts]
 (folder / "bpe_cases.json").write_text(
+    "[" + ",\n".join(json.dumps(c) for c in cases) + "]\n"
+)
+
+# Llama 3's way of splitting; its template puts a token before each text.
+PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+split = Tokenizer(models.BPE(ignore_merges=True))
+split.pre_tokenizer = pre_tokenizers.Sequence(
+    [
+        pre_tokenizers.Split(Regex(PATTERN), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+)
+split.decoder = decoders.ByteLevel()
+code = "for (i = 0; i < 100; ++i) {\n\tx[i] += 12345;\n}\n\n// THEY'RE it's\n"
+split.train_from_iterator(
+    [words, code] * 3,
+    trainers.BpeTrainer(
+        vocab_size=330,
+        special_tokens=["<|begin|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    ),
+)
+split.post_processor = processors.Sequence(
+    [
+        processors.ByteLevel(trim_offsets=False),
+        processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)]),
+    ]
+)
+split.save(str(folder / "bpe_split_tokenizer.json"), pretty=False)
+texts += [
+    code,
+    "THEY'RE I'M 'S'T it'\u017f \u212a",
+    "1234567 \u0660\u0661\u0662\u0663 12,345.67",
+    "end.\r\n\r\nnext!?\n \n  x\n",
+    "\t\tif\u00a0x\u2003 y  \r z",
+    "<|begin|>a<|begin|>",
+]
+cases = [{"text": t, "tokens": split.encode(t, add_special_tokens=False).ids} for t in texts]
+(folder / "bpe_split_cases.json").write_text(
     "[" + ",\n".join(json.dumps(c) for c in cases) + "]\n"
 )
