@@ -304,6 +304,48 @@ TEST(Modes, RefusesStoredKnowledgeThatDoesNotServe) {
       "codes of layer \"1\" computed before for data that is augmented");
 }
 
+// The state of a model is what the run says, not what the model was last used for.
+TEST(Modes, AFrozenModelStaysAsItIsInEitherState) {
+  const SmallRun drawn(SmallLoss::labels);
+  TensorSource data(drawn.images, drawn.labels, 10, Preprocess{}, Augment{}, 5);
+  data.begin_epoch({0, 1, 2, 3, 4, 5, 6, 7}, 0);
+  const Batch batch = data.fetch(0, 8, 0);
+  const auto model =
+      build_model({{28, 28, 1}, {layer("linear", 6), layer("batch_norm"), layer("linear", 10)}}, 1);
+  const std::string before = weights_digest(*model);
+  const auto logits = [&](ModelState state) {
+    return look({.model = model.get(), .state = state}, batch, {}).logits;
+  };
+  const Variable running = logits(ModelState::frozen_eval);
+  const Variable of_batch = logits(ModelState::frozen_batch_statistics);
+  EXPECT_EQ(weights_digest(*model), before);
+  EXPECT_FALSE(same_bytes(running.value(), of_batch.value()));
+  EXPECT_FALSE(of_batch.requires_grad());
+  EXPECT_TRUE(same_bytes(running.value(), infer(*model, batch.x)));
+  const Variable trained = logits(ModelState::trainable);
+  EXPECT_TRUE(same_bytes(trained.value(), of_batch.value()));
+  EXPECT_NE(weights_digest(*model), before);
+}
+
+TEST(Modes, ThreePeersAndAGateTrainTogether) {
+  TwoModels m;
+  const auto third = build_model(small_spec(), 9);
+  Participant peer = m.participant(*m.small);
+  peer.name = "third";
+  peer.model = third.get();
+  m.options.gated = GatedLesson{std::make_shared<GatedEnsemble>(30, 3, 1)};
+  const std::string before = weights_digest(*third);
+  m.train({m.participant(*m.small), m.participant(*m.big), peer}, {});
+  EXPECT_NE(weights_digest(*third), before);
+  EXPECT_LT(m.losses.back(), m.losses.front());
+  m.options.order = UpdateOrder::alternate;
+  expect_error(
+      [&] {
+        m.trainer({m.participant(*m.small), m.participant(*m.big)}, {});
+      },
+      "a gate is trained with alternating updates");
+}
+
 TEST(Modes, RefusesWhatMakesNoRun) {
   TwoModels m;
   const Participant small = m.participant(*m.small), frozen = m.participant(*m.big, false);
