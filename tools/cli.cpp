@@ -6,7 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include <limbeck/tools/bench/bench_command.h>
-#include <limbeck/tools/inspect.h>
+#include <limbeck/tools/inspect_commands.h>
 #include <limbeck/tools/recover_command.h>
 #include <limbeck/tools/version.h>
 
@@ -16,10 +16,8 @@ namespace {
 /// What the command line asked for: filled by CLI11, carried out afterwards.
 struct Request {
   RunArguments run;
-  InspectArguments inspect;
   BenchArguments bench;
   RecoverArguments recover;
-  std::string path;
   std::function<bool()> action;  ///< false: exit code 1 without an exception
 };
 
@@ -64,45 +62,6 @@ void add_reproduce(CLI::App& app, Request& request, const Console& console) {
   });
 }
 
-void add_inspect_options(CLI::App& command, InspectArguments& inspect) {
-  command.add_option("--data", inspect.data, "synthetic-digits or a folder")->required();
-  command.add_option("--format", inspect.folder.format,
-                     "files of the folder: idx (default), cifar10, cifar100, npy or folder");
-  FolderImages& images = inspect.folder.images;
-  command.add_option("--height", images.size.height, "of format folder: images are resized");
-  command.add_option("--width", images.size.width, "of format folder: images are resized");
-  command.add_option("--channels", images.channels, "of format folder: 3 (default) or 1");
-  command.add_option("--test-samples", inspect.synthetic.test_samples,
-                     "images of synthetic-digits");
-  command.add_option("--data-seed", inspect.synthetic.seed, "seed of synthetic-digits");
-  command.add_option("--model", inspect.model, "model file, for weights made elsewhere");
-  command.add_option("--names", inspect.names, "name map (JSON) for weights made elsewhere");
-  command.add_option("--device", inspect.machine.device, "auto, cpu or cuda:<i>");
-  command.add_option("--threads", inspect.machine.threads, "CPU threads");
-  command.add_option("--math", inspect.machine.math, "exact or fast");
-}
-
-void add_inspections(CLI::App& app, Request& request, const Console& console) {
-  InspectArguments& inspect = request.inspect;
-  CLI::App& eval = *app.add_subcommand("eval", "measure a model on the test images");
-  eval.add_option("weights", inspect.weights, "safetensors file")->required();
-  add_inspect_options(eval, inspect);
-  eval.callback([&] { request.action = [&] { return eval_command(inspect, console.out), true; }; });
-  CLI::App& compare = *app.add_subcommand("compare", "measure a student against its teacher");
-  compare.add_option("student", inspect.weights, "safetensors file")->required();
-  compare.add_option("teacher", inspect.teacher, "safetensors file")->required();
-  add_inspect_options(compare, inspect);
-  compare.add_option("--teacher-model", inspect.teacher_model, "model file of the teacher");
-  compare.add_option("--teacher-names", inspect.teacher_names, "name map of the teacher");
-  compare.callback(
-      [&] { request.action = [&] { return compare_command(inspect, console.out), true; }; });
-  CLI::App& info = *app.add_subcommand("info", "show a model, weights, a run or this machine");
-  info.add_option("path", request.path,
-                  "model or run file (.json), safetensors file or run folder");
-  info.callback(
-      [&] { request.action = [&] { return info_command(request.path, console.out), true; }; });
-}
-
 void add_bench(CLI::App& app, Request& request, const Console& console) {
   CLI::App& sub = *app.add_subcommand("bench", "time the kernels against this machine's limits");
   BenchArguments& bench = request.bench;
@@ -143,7 +102,7 @@ void define(CLI::App& app, Request& request, const Console& console) {
   add_run(app, request, console, "train", "train a model on labels", train_command);
   add_run(app, request, console, "distill", "train students from a teacher", distill_command);
   add_reproduce(app, request, console);
-  add_inspections(app, request, console);
+  add_inspect_commands(app, request.action, console.out);
   add_bench(app, request, console);
   add_recover(app, request, console);
 }

@@ -56,15 +56,16 @@ TextTrainTest load_text_file(const std::string& path, const TextOptions& options
   auto split =
       static_cast<std::size_t>(test_begin(static_cast<std::int64_t>(text.size()), options));
   while (split < text.size() && (static_cast<unsigned char>(text[split]) & 0xc0u) == 0x80u) ++split;
-  std::unique_ptr<Tokenizer> tokenizer;
+  std::shared_ptr<const Tokenizer> tokenizer;
   if (options.tokenizer != "characters") tokenizer = load_tokenizer(options.tokenizer);
   const auto part = [&](const char* name, std::string_view words) {
     try {
-      if (!tokenizer) tokenizer = std::make_unique<Vocabulary>(Vocabulary::of(text));
+      if (!tokenizer) tokenizer = std::make_shared<Vocabulary>(Vocabulary::of(text));
       const std::vector<std::uint32_t> tokens = tokenizer->encode(words);
       TextDataset data = make_part(path + name, token_row(tokens), tokenizer->size(), options);
       data.characters_per_token =
           static_cast<double>(to_characters(words).size()) / static_cast<double>(tokens.size());
+      data.tokenizer = tokenizer;
       return data;
     } catch (const std::invalid_argument& e) {
       throw std::invalid_argument(path + name + ": " + e.what());

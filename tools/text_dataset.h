@@ -25,7 +25,8 @@ struct TextDataset {
   std::int64_t context = 0;
   double characters_per_token = 0;  ///< 0: unknown
   std::string name;
-  std::string digest;  ///< of the tokens
+  std::string digest;                                    ///< of the tokens
+  std::shared_ptr<const Tokenizer> tokenizer = nullptr;  ///< null for token files
 
   std::unique_ptr<TokenSource> source(Device device) const;
 };
