@@ -7,6 +7,7 @@
 #include <limbeck/core/error.h>
 #include <limbeck/distill/effective_rank.h>
 #include <limbeck/distill/feature_gram.h>
+#include <limbeck/distill/layer_tap.h>
 #include <limbeck/kernels/cross_entropy.h>
 #include <limbeck/nn/dropout.h>
 #include <limbeck/nn/flatten.h>
@@ -31,14 +32,6 @@ std::vector<std::size_t> chosen_layers(ModelGraph& model, const std::string& pat
   return chosen;
 }
 
-/// count numbers below size, evenly spread.
-std::vector<std::int32_t> spread(std::int64_t count, std::int64_t size) {
-  std::vector<std::int32_t> places;
-  for (std::int64_t i = 0; i < count; ++i)
-    places.push_back(static_cast<std::int32_t>(i * size / count));
-  return places;
-}
-
 /// Which rows of a batch's taps are samples.
 struct Rows {
   bool steps = false;  ///< a row per step, not per sample
@@ -54,7 +47,7 @@ Rows rows_of(const Batch& batch, std::int64_t samples) {
   for (std::size_t i = 0; i < labels.size(); ++i)
     if (labels[i] != kIgnoreIndex) valid.push_back(static_cast<std::int32_t>(i));
   const auto count = static_cast<std::int64_t>(valid.size());
-  for (const std::int32_t place : spread(std::min(samples, count), count))
+  for (const std::int32_t place : spread_samples(std::min(samples, count), count))
     rows.chosen.push_back(valid[static_cast<std::size_t>(place)]);
   return rows;
 }
@@ -104,13 +97,8 @@ Grams grams_of(ModelGraph& model, const std::vector<std::size_t>& layers, const 
                const LayerSimilarityOptions& options) {
   const Rows rows = rows_of(batch, options.samples);
   Grams found;
-  const NoGrad no_grad;
-  Context context{.lengths = batch.lengths};
-  const auto parameters = model.parameters();
-  const DType dtype = parameters.empty() ? DType::f32 : parameters.front().value.value().dtype();
-  const Tensor x = batch.x.dtype() == DType::i32 ? batch.x : batch.x.to(dtype);
-  model.forward(Variable(x), context, layers, [&](std::size_t i, const Variable& tap) {
-    const Tensor features = features_of(tap.value(), batch, rows);
+  visit_taps(model, layers, batch, [&](std::size_t i, const Tensor& tap) {
+    const Tensor features = features_of(tap, batch, rows);
     if (!features.defined()) return;
     LIMBECK_CHECK(features.dim(0) >= kLeastSamples, "compare_layers: the data has ",
                   features.dim(0), " samples; expected at least ", kLeastSamples);
@@ -142,7 +130,7 @@ struct Plan {
         steps ? std::max((options.samples + labels.numel() - 1) / labels.numel(), kLeastWindows)
               : options.samples;
     const std::int64_t count = std::min(wanted, data.size());
-    order = spread(count, data.size());
+    order = spread_samples(count, data.size());
     batch = steps || options.kind != CkaKind::unbiased ? count : std::min(options.batch, count);
   }
 };

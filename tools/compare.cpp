@@ -26,6 +26,8 @@ void check_arguments(const CompareArguments& arguments, const TestSamples& sampl
   LIMBECK_CHECK(arguments.tau > 0, "--tau: is ", arguments.tau, "; expected above 0");
   LIMBECK_CHECK(arguments.cka_samples >= 4, "--cka-samples: is ", arguments.cka_samples,
                 "; expected at least 4");
+  LIMBECK_CHECK(arguments.measurements == 0 || !arguments.recover.empty(),
+                "--measurements: is of --recover; expected a layer there");
   for (const std::int64_t i : arguments.samples)
     LIMBECK_CHECK(i >= 0 && i < samples.labels(), "--samples: ", i, "; ", samples.name(),
                   " has 0 to ", samples.labels() - 1);
@@ -75,6 +77,12 @@ Comparison compare_models(const CompareArguments& arguments, const TestSamples& 
   if (arguments.cka != "none")
     found.layers = compare_layers(*student.module, *student_data, *teacher.module, *teacher_data,
                                   layer_options(arguments));
+  if (!arguments.ledger.empty())
+    found.ledger = channel_audit(*student.module, *student_data, *teacher.module, *teacher_data,
+                                 arguments.ledger);
+  if (!arguments.recover.empty())
+    found.recovery =
+        recovery_audit(*teacher.module, *teacher_data, arguments.recover, arguments.measurements);
   return found;
 }
 

@@ -12,6 +12,7 @@
 #include <limbeck/distill/layer_similarity.h>
 #include <limbeck/distill/top_classes.h>
 #include <limbeck/distill/transfer.h>
+#include <limbeck/tools/compare_audits.h>
 #include <limbeck/tools/data_options.h>
 #include <limbeck/tools/loaded_model.h>
 #include <limbeck/tools/machine.h>
@@ -28,7 +29,10 @@ struct CompareArguments {
   std::string layers, teacher_layers;  ///< as in LayerSimilarityOptions; the latter "": as former
   std::string cka = "unbiased";        ///< linear, rbf, unbiased, or none
   std::int64_t cka_samples = 256;
-  std::string json, html;  ///< files to write; none when empty
+  std::vector<std::string> ledger;  ///< layers of channel_audit; none: no ledger
+  std::string recover;              ///< the teacher's layer of recovery_audit; "": no recovery
+  std::int64_t measurements = 0;    ///< its K
+  std::string json, html;           ///< files to write; none when empty
 };
 
 /// A chosen sample and what both models make of it.
@@ -42,6 +46,8 @@ struct Comparison {
   std::int64_t student_parameters = 0, teacher_parameters = 0;
   Transfer transfer;
   std::optional<LayerSimilarity> layers;
+  std::optional<LedgerView> ledger;
+  std::optional<RecoveryView> recovery;
   std::vector<SampleView> samples;
 };
 

@@ -41,6 +41,8 @@ const std::vector<PageSection>& page_sections() {
       {"/confusion", "Confusions", confusion_body},
       {"/dark_knowledge", "Dark knowledge", dark_knowledge_body},
       {"/layers", "Layers", layers_body},
+      {"/ledger", "Channels that have crossed", ledger_body},
+      {"/recovery", "Recovery from measurements", recovery_body},
       {"/samples", "Chosen samples", samples_body},
   };
   return sections;

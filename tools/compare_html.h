@@ -24,6 +24,9 @@ struct PageSection {
 /// In the order of the page.
 const std::vector<PageSection>& page_sections();
 
+/// tau as it stands in sentences, bound.
+std::string temperature(const nlohmann::json& report);
+
 /// tools/compare_page_models.cpp
 std::string models_body(const nlohmann::json& report);
 std::string reliability_body(const nlohmann::json& report);
@@ -33,6 +36,9 @@ std::string confusion_body(const nlohmann::json& report);
 std::string dark_knowledge_body(const nlohmann::json& report);
 /// tools/compare_page_layers.cpp
 std::string layers_body(const nlohmann::json& report);
+/// tools/compare_page_audits.cpp
+std::string ledger_body(const nlohmann::json& report);
+std::string recovery_body(const nlohmann::json& report);
 /// tools/compare_page_samples.cpp
 std::string samples_body(const nlohmann::json& report);
 

@@ -113,6 +113,37 @@ json layers(const LayerSimilarity& found) {
           {"cka", matrix(found.cka)}};
 }
 
+json ledger(const LedgerView& view) {
+  json channels = json::array();
+  double sum = 0;
+  std::int64_t crossed = 0;
+  for (const ChannelEntry& entry : view.probe.channels) {
+    channels.push_back({{"gauss_nats", entry.gauss_nats},
+                        {"laplace_nats", entry.laplace_nats},
+                        {"gauss_share", entry.gauss_share}});
+    sum += entry.gauss_nats;
+    crossed += entry.gauss_nats > kCrossed;
+  }
+  return {{"student", view.student},
+          {"teacher", view.teacher},
+          {"fitted", view.probe.fitted},
+          {"measured", view.probe.measured},
+          {"mean_nats", sum / static_cast<double>(channels.size())},
+          {"crossed", crossed},
+          {"count", channels.size()},
+          {"channels", channels}};
+}
+
+json recovery(const RecoveryView& view) {
+  const RecoveryReport& r = view.report;
+  return {{"layer", view.layer},          {"matrix", measurement_name(view.matrix)},
+          {"measurements", view.K},       {"features", view.D},
+          {"samples", r.samples},         {"sparsity", r.sparsity},
+          {"nonzeros", r.nonzeros},       {"snr_db", r.snr_db},
+          {"best_snr_db", r.best_snr_db}, {"support_f1", r.support_f1},
+          {"agreement", r.agreement}};
+}
+
 json sample(const SampleView& view, const TestSamples& samples) {
   json out = {{"index", view.index},
               {"label", view.label},
@@ -160,6 +191,8 @@ json comparison_json(const Comparison& comparison, const TestSamples& samples) {
   if (t.confusion) out["confusion"] = confusion(*t.confusion, V);
   if (V <= kMaxListed) out["classes"] = classes(t, samples);
   if (comparison.layers) out["layers"] = layers(*comparison.layers);
+  if (comparison.ledger) out["ledger"] = ledger(*comparison.ledger);
+  if (comparison.recovery) out["recovery"] = recovery(*comparison.recovery);
   for (const SampleView& view : comparison.samples) out["samples"].push_back(sample(view, samples));
   // Infinities and half characters of byte-level tokens have no place in JSON.
   return json::parse(out.dump(-1, ' ', false, json::error_handler_t::replace));

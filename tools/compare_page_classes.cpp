@@ -131,6 +131,11 @@ std::string class_part(const json& report) {
 
 }  // namespace
 
+std::string temperature(const json& report) {
+  const double tau = number_at(report, "/dark_knowledge/tau");
+  return bound_number(report, "/dark_knowledge/tau", tau == std::floor(tau) ? 0 : 2);
+}
+
 std::string confusion_body(const json& report) {
   const auto figure = [&](const char* path, const char* what) {
     return "<div><b>" + bound_number(report, path) + "</b><span class=\"soft\">" + what +
@@ -157,8 +162,7 @@ std::string dark_knowledge_body(const json& report) {
     return std::vector<std::string>{name, bound_number(report, student),
                                     bound_number(report, teacher)};
   };
-  return "<p>What is said of the classes but the label, at temperature " +
-         bound_number(report, "/dark_knowledge/tau", 2) +
+  return "<p>What is said of the classes but the label, at temperature " + temperature(report) +
          ": their distribution among themselves is "
          "KL " +
          bound_number(report, "/dark_knowledge/nckd") +

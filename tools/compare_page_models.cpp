@@ -20,11 +20,11 @@ std::string figure_of(const json& report, const std::string& path, const std::st
 
 // --- distance: a box per divergence on a logarithmic axis ---------------------------------------
 
-constexpr double kLeft = 170, kRight = 640, kLeastKl = 1e-6;
+constexpr double kLeft = 170, kRight = 640, kLeastKl = 1e-8;
 
 /// Decades of nats on an axis.
 struct Decades {
-  int first = -6, last = 0;
+  int first = -8, last = 0;
 
   explicit Decades(const json& report) {
     double low = 1, high = kLeastKl;
@@ -122,7 +122,8 @@ void draw_model(Svg& svg, const json& report, const std::string& who, double off
                             number_text(bin.at("confidence")) + ", accuracy " +
                             number_text(bin.at("accuracy"));
     svg.circle(kX + bin.at("confidence").get<double>() * kSide,
-               kTop + (1 - bin.at("accuracy").get<double>()) * kSide, 4, who, tip);
+               kTop + (1 - bin.at("accuracy").get<double>()) * kSide,
+               2.5 + 4 * std::sqrt(bin.at("samples").get<double>() / total), who, tip);
     const double height = kBars * bin.at("samples").get<double>() / total;
     svg.rect(kX + (static_cast<double>(b) + offset) * width, kBarsTop + kBars - height, width * 0.4,
              height, who, tip);

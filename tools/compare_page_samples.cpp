@@ -35,7 +35,7 @@ std::string draw_classes(const json& report, std::size_t i) {
     const bool label = views[c].at("class") == sample.at("label");
     const std::string name = name_of(sample, views[c]);
     svg.text(kLeft - 8, y + 20, escape_html(name.size() > 16 ? name.substr(0, 15) + "…" : name),
-             "end", label ? "strong" : "label", label ? "font-weight=\"700\"" : "");
+             "end", label ? "bold" : "label");
     double line = y + 2;
     for (const std::string who : {"teacher", "student"}) {
       const std::string path =
@@ -79,7 +79,7 @@ std::string card(const json& report, std::size_t i) {
 
 std::string samples_body(const json& report) {
   std::string out = "<p>The likeliest classes of both models at temperature " +
-                    bound_number(report, "/dark_knowledge/tau", 2) +
+                    temperature(report) +
                     ", the label in bold.</p>\n<p><span class=\"key teacher\"></span>teacher<span "
                     "class=\"key student\"></span>student</p>\n<div class=\"row\">\n";
   for (std::size_t i = 0; i < report.at("samples").size(); ++i) out += card(report, i);

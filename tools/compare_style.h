@@ -53,6 +53,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; max-width: 380px; margin: 
 mark { background: var(--teacher); color: var(--page); border-radius: 2px; padding: 0 2px; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 .label { fill: var(--soft); } .strong { fill: var(--ink); }
+.bold { fill: var(--ink); font-weight: 700 !important; }
 .small { fill: var(--soft); font-size: 10px !important; }
 .on-heat { fill: var(--on-heat); font-size: 10px !important; }
 .on-cell { fill: var(--ink); font-size: 10px !important; }

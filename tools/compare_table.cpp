@@ -79,6 +79,29 @@ std::string sample(const SampleView& view, const TestSamples& samples, double ta
   return detail::concat("\n", format_table(rows), "(probabilities at tau ", tau, ")\n");
 }
 
+std::string ledger(const LedgerView& view) {
+  double nats = 0;
+  std::int64_t crossed = 0;
+  for (const ChannelEntry& entry : view.probe.channels) {
+    nats += entry.gauss_nats / static_cast<double>(view.probe.channels.size());
+    crossed += entry.gauss_nats > kCrossed;
+  }
+  return detail::concat("\nchannels of the teacher's ", view.teacher, " that the student's ",
+                        view.student, " tells half of the variance of: ", crossed, " of ",
+                        view.probe.channels.size(), "; mean ", four_digits(nats), " nats\n");
+}
+
+std::string recovery(const RecoveryView& view) {
+  const RecoveryReport& r = view.report;
+  std::string text = detail::concat("\nthe teacher's ", view.layer, " from ", view.K,
+                                    " measurements (", measurement_name(view.matrix), ") of ",
+                                    view.D, " features: ", four_digits(r.snr_db), " dB with ",
+                                    r.sparsity, " nonzeros (at best ", four_digits(r.best_snr_db),
+                                    "), support F1 ", four_digits(r.support_f1));
+  if (!std::isnan(r.agreement)) text += ", the same first choice " + four_digits(r.agreement);
+  return text + "\n";
+}
+
 }  // namespace
 
 std::string comparison_table(const Comparison& comparison, const TestSamples& samples) {
@@ -91,6 +114,8 @@ std::string comparison_table(const Comparison& comparison, const TestSamples& sa
   if (t.confusion) text += confusions(*t.confusion, samples.classes());
   text += dark_knowledge(t.dark, samples.classes());
   if (comparison.layers) text += layers(*comparison.layers);
+  if (comparison.ledger) text += ledger(*comparison.ledger);
+  if (comparison.recovery) text += recovery(*comparison.recovery);
   for (const SampleView& view : comparison.samples) text += sample(view, samples, t.dark.tau);
   return text;
 }

@@ -35,7 +35,7 @@ double longest(const std::vector<std::string>& names) {
 /// Where things are.
 struct Layout {
   double cell, left, top, width, height;
-  bool names;
+  bool names, turned;  ///< column names stand at a slant where they are long
 
   explicit Layout(const HeatMap& map) {
     const auto R = static_cast<double>(map.rows.size()),
@@ -43,8 +43,9 @@ struct Layout {
     cell = std::clamp(420 / std::max(R, C), 4.0, map.numbers ? 40.0 : 28.0);
     names = cell >= kRoomForName;
     left = 26 + (names ? longest(map.rows) + 8 : 0);
-    top = 22 + (names ? longest(map.columns) * 0.8 + 12 : 0);
-    width = left + C * cell + (names ? longest(map.columns) * 0.6 : 0) + 12;
+    turned = longest(map.columns) > cell;
+    top = 22 + (names ? (turned ? longest(map.columns) * 0.8 : 6) + 12 : 0);
+    width = left + C * cell + (names && turned ? longest(map.columns) * 0.6 : 0) + 12;
     height = top + R * cell + 44;
   }
 };
@@ -62,10 +63,10 @@ void draw_names(Svg& svg, const HeatMap& map, const Layout& at) {
              escape_html(cut(map.rows[r])), "end");
   for (std::size_t c = 0; c < map.columns.size(); ++c) {
     const double x = at.left + (static_cast<double>(c) + 0.5) * at.cell + 3, y = at.top - 6;
-    const bool turned = longest(map.columns) > at.cell;
-    svg.text(turned ? x : x - 3, y, escape_html(cut(map.columns[c])), turned ? "start" : "middle",
-             "label",
-             turned ? "transform=\"rotate(-52 " + svg_number(x) + " " + svg_number(y) + ")\"" : "");
+    svg.text(
+        at.turned ? x : x - 3, y, escape_html(cut(map.columns[c])), at.turned ? "start" : "middle",
+        "label",
+        at.turned ? "transform=\"rotate(-52 " + svg_number(x) + " " + svg_number(y) + ")\"" : "");
   }
 }
 
@@ -94,7 +95,8 @@ void draw_legend(Svg& svg, const HeatMap& map, const Layout& at) {
     svg.rect(at.left + i * width, y, width, 10, "heat", "",
              "fill-opacity=\"" + svg_number((i + 0.5) / kSteps) + "\"");
   }
-  svg.text(at.left, y + 24, "0").text(at.left + 140, y + 24, number_text(map.most, 2), "end");
+  svg.text(at.left, y + 24, "0")
+      .text(at.left + 140, y + 24, number_text(map.most, map.most < 0.1 ? 4 : 2), "end");
 }
 
 }  // namespace

@@ -60,6 +60,12 @@ void add_compare(CLI::App& app, std::function<bool()>& action, std::ostream& out
   compare.add_option("--cka", a.cka, "unbiased (default), linear, rbf, or none");
   compare.add_option("--cka-samples", a.cka_samples,
                      "samples to compare layers on; 256 by default");
+  compare
+      .add_option("--ledger", a.ledger,
+                  "layers, as in fc1,fc2: channels of the teacher's that the student's knows")
+      ->delimiter(',');
+  compare.add_option("--recover", a.recover, "layer of the teacher to recover from measurements");
+  compare.add_option("--measurements", a.measurements, "of --recover; a quarter by default");
   add_machine(compare, a.machine);
   act(compare, action, out, arguments, compare_command);
 }
