@@ -24,6 +24,18 @@ void check_heads(const char* op, const char* what, const Heads& x, const Tensor&
                 expected);
 }
 
+void check_dropout(const char* op, const AttentionDropout& dropout, const Heads& q,
+                   std::int64_t keys) {
+  LIMBECK_CHECK(dropout.p >= 0 && dropout.p < 1 && dropout.first_sequence >= 0, op, ": dropout is ",
+                dropout.p, " from sequence ", dropout.first_sequence,
+                " on; expected 0 <= p < 1 and a sequence >= 0");
+  const double rows = static_cast<double>(dropout.first_sequence + q.tensor.dim(0)) *
+                      static_cast<double>(q.count) * static_cast<double>(q.rows());
+  LIMBECK_CHECK(dropout.p == 0 || rows * static_cast<double>((keys + 3) / 4) < 0x1p32, op,
+                ": dropout of ", rows, " queries of ", keys,
+                " keys; expected fewer than 2^34 probabilities");
+}
+
 void check_inputs(const char* op, const Heads& q, const Heads& k, const Heads& v,
                   const Tensor& lengths, const AttentionOptions& options) {
   const Tensor& t = q.tensor;
@@ -35,6 +47,7 @@ void check_inputs(const char* op, const Heads& q, const Heads& k, const Heads& v
   check_heads(op, "v", v, t, shape_of(k));
   LIMBECK_CHECK(std::isfinite(options.scale) && options.scale >= 0, op, ": scale is ",
                 options.scale, "; expected > 0, or 0 for 1/sqrt(D)");
+  check_dropout(op, options.dropout, q, k.rows());
   if (!lengths.defined()) return;
   LIMBECK_CHECK(lengths.dtype() == DType::i32 && lengths.device() == t.device() &&
                     lengths.shape() == Shape{t.dim(0)},
@@ -211,9 +224,20 @@ struct ForwardTask {
       Tile::product(scores, C, keys, {keys_at + j * P, P, 1}, queries, C, s.D, false);
       if (s.causal) hide<kWidth>(scores, i, j, keys);
       softmax.add(scores, keys, sums, s.D);
+      if (s.drops()) drop<kWidth>(scores, i, count, j, keys);
       Tile::product(sums, C, s.D, {values_at + j * P, 1, P}, scores, C, keys, true);
     }
     softmax.finish(sums, s.D, block_lse);
+  }
+
+  // What is left of the exponentials of keys j.. for queries i..
+  template <int kWidth>
+  [[gnu::always_inline]] void drop(F* scores, std::int64_t i, std::int64_t count, std::int64_t j,
+                                   std::int64_t keys) const {
+    constexpr int C = AttentionTile<F, kWidth>::kLanes;
+    for_each_kept<F>(s, {n, h, i, count}, j, keys, [=](std::int64_t key, std::int64_t l, F kept) {
+      scores[key * C + l] *= kept;
+    });
   }
 
   // Scores of keys j.. that queries i.. do not see become -inf.

@@ -70,6 +70,8 @@ LIMBECK_KERNEL attention_forward_kernel(ForwardArgs<T> a) {
     }
     gpu::warp_reduce(total, gpu::Sum{});
     for (int r = 0; r < kPerWarp; ++r) sum[r] += total[r];
+    for (int r = 0; r < kPerWarp && s.drops(); ++r)
+      weight[r] *= s.kept(at.n, at.head, at.first + Block::first_row() + r, j + gpu::lane());
     Block::add(sums, weight, board, values, D);
   }
   float factor[kPerWarp];
@@ -124,6 +126,7 @@ LIMBECK_KERNEL attention_backward_query_kernel(BackwardArgs<T> a) {
     for (int r = 0; r < kPerWarp; ++r) {
       const std::int64_t query = at.first + Block::first_row() + r;
       const bool seen = j + gpu::lane() < s.visible(at.n, query);
+      if (s.drops()) ds[r] *= s.kept(at.n, at.head, query, j + gpu::lane());
       ds[r] = seen ? math::exp(p[r] - lse[r]) * (ds[r] - delta[r]) : 0.0f;
     }
     Block::add(sums, ds, board, keys, D);
@@ -174,9 +177,11 @@ LIMBECK_KERNEL attention_backward_key_kernel(BackwardArgs<T> a) {
       Block::dots(p, own, queries, D);
       Block::dots(ds, own_v, dy, D);
       for (int r = 0; r < kPerWarp; ++r) {
-        const bool seen = at.first + Block::first_row() + r < visible;
-        p[r] = seen ? math::exp(p[r] - lse) : 0.0f;
-        ds[r] = p[r] * (ds[r] - delta);
+        const std::int64_t key = at.first + Block::first_row() + r;
+        const float kept = s.drops() ? s.kept(at.n, h, query, key) : 1.0f;
+        p[r] = key < visible ? math::exp(p[r] - lse) : 0.0f;
+        ds[r] = p[r] * (kept * ds[r] - delta);
+        p[r] *= kept;
       }
       Block::add(dv, p, board, dy, D);
       Block::add(dk, ds, board, queries, D);

@@ -12,7 +12,8 @@ constexpr int kMostLanes = 32;
 
 // Key head g of sequence n and the query heads that read it. With P the probabilities, recomputed:
 //   dv = P^T dy,  dP = dy v^T,  dS = P (dP - delta), delta_i = dy_i . y_i,
-//   dq = scale dS k,  dk = scale dS^T q.
+//   dq = scale dS k,  dk = scale dS^T q;
+// with dropout m, dv = (m P)^T dy and dP = m (dy v^T).
 template <class T>
 struct BackwardTask {
   using F = ComputeType<T>;
@@ -25,7 +26,7 @@ struct BackwardTask {
 
   std::int64_t scratch() const {
     const std::int64_t P = (s.D + kMostLanes - 1) / kMostLanes * kMostLanes;
-    return (4 * s.S + 6 * kMostLanes) * P + 2 * kKeyBlock * kMostLanes;
+    return (4 * s.S + 6 * kMostLanes) * P + 3 * kKeyBlock * kMostLanes;
   }
 
   // What is kept of the keys, all with padded rows, and of a block of queries: rows as they are
@@ -33,7 +34,7 @@ struct BackwardTask {
   struct Memory {
     F *k, *v, *dk, *dv;
     F *query_rows, *dy_rows, *queries, *dy, *dq, *work;
-    F *p, *ds;  // (kKeyBlock, lanes)
+    F *p, *ds, *kept;  // (kKeyBlock, lanes)
     Memory(F* at, std::int64_t S, std::int64_t P, std::int64_t C)
         : k(at),
           v(k + S * P),
@@ -46,7 +47,8 @@ struct BackwardTask {
           dq(dy + C * P),
           work(dq + C * P),
           p(work + C * P),
-          ds(p + kKeyBlock * C) {}
+          ds(p + kKeyBlock * C),
+          kept(ds + kKeyBlock * C) {}
   };
 
   template <int kWidth>
@@ -87,23 +89,35 @@ struct BackwardTask {
     std::fill(m.dq, m.dq + C * P, F(0));
     const std::int64_t visible = s.visible(n, i + count - 1);
     for (std::int64_t j = 0; j < visible; j += kKeyBlock)
-      run_keys<kWidth>(m, i, j, std::min(kKeyBlock, visible - j), log_sum, delta);
+      run_keys<kWidth>(m, {n, h, i, count}, j, std::min(kKeyBlock, visible - j), log_sum, delta);
     Tile::to_rows(m.work, m.dq, P);
     Tile::unstage(dq.at(n, h, i), dq.row, m.work, count, s.D, static_cast<F>(s.scale));
   }
 
+  [[gnu::always_inline]] static void multiply_by(F* x, const F* factor, std::int64_t count) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < count; ++i) x[i] *= factor[i];
+  }
+
   // Those queries with keys [j, j + keys).
   template <int kWidth>
-  [[gnu::always_inline]] void run_keys(const Memory& m, std::int64_t i, std::int64_t j,
+  [[gnu::always_inline]] void run_keys(const Memory& m, const QueryBlock& block, std::int64_t j,
                                        std::int64_t keys, const F* log_sum, const F* delta) const {
     using Tile = AttentionTile<F, kWidth>;
     constexpr int C = Tile::kLanes;
     const std::int64_t P = Tile::padded(s.D);
     Tile::product(m.p, C, keys, {m.k + j * P, P, 1}, m.queries, C, s.D, false);
     Tile::product(m.ds, C, keys, {m.v + j * P, P, 1}, m.dy, C, s.D, false);
+    if (s.drops()) {
+      std::fill(m.kept, m.kept + keys * C, F(0));
+      for_each_kept<F>(s, block, j, keys, [=](std::int64_t key, std::int64_t l, F kept) {
+        m.kept[key * C + l] = kept;
+      });
+      multiply_by(m.ds, m.kept, keys * C);
+    }
     for (std::int64_t key = 0; key < keys; ++key) {
       // Lanes below it do not see this key.
-      const std::int64_t hidden = s.causal ? j + key - (i + s.S - s.T) : 0;
+      const std::int64_t hidden = s.causal ? j + key - (block.first + s.S - s.T) : 0;
       const int first = static_cast<int>(std::clamp<std::int64_t>(hidden, 0, C));
       F* p = m.p + key * C;
       F* ds = m.ds + key * C;
@@ -114,6 +128,7 @@ struct BackwardTask {
         ds[l] = p[l] * (ds[l] - delta[l]);
       }
     }
+    if (s.drops()) multiply_by(m.p, m.kept, keys * C);
     Tile::product(m.dq, C, s.D, {m.k + j * P, 1, P}, m.ds, C, keys, true);
     for (std::int64_t d = 0; d < P; d += C) {
       Tile::product(m.dv + j * P + d, P, keys, {m.p, C, 1}, m.dy_rows + d, P, C, true);

@@ -6,6 +6,7 @@
 
 #include <limbeck/core/host_device.h>
 #include <limbeck/kernels/attention.h>
+#include <limbeck/kernels/dropout.h>
 
 namespace limbeck {
 
@@ -36,6 +37,10 @@ struct AttentionSizes {
   const std::int32_t* lengths;  ///< null: all S
   bool causal;
   double scale;
+  std::uint32_t threshold;  ///< of words that keep a probability; 0: all are kept
+  double factor;            ///< of one that is kept
+  RngStream stream;
+  std::int64_t first_sequence;
 
   AttentionSizes(const Heads& q, const Heads& k, const Tensor& valid, const AttentionOptions& o)
       : N(q.tensor.dim(0)),
@@ -46,13 +51,30 @@ struct AttentionSizes {
         D(q.width()),
         lengths(valid.defined() ? valid.data<std::int32_t>() : nullptr),
         causal(o.causal),
-        scale(o.scale != 0 ? o.scale : 1 / std::sqrt(static_cast<double>(D))) {}
+        scale(o.scale != 0 ? o.scale : 1 / std::sqrt(static_cast<double>(D))),
+        threshold(o.dropout.p > 0 ? dropout_threshold(o.dropout.p) : 0),
+        factor(1 / (1 - o.dropout.p)),
+        stream(o.dropout.stream),
+        first_sequence(o.dropout.first_sequence) {}
 
   /// Keys of sequence n that any query sees.
   LIMBECK_HD std::int64_t length(std::int64_t n) const {
     if (lengths == nullptr) return S;
     const std::int64_t valid = lengths[n];
     return valid < 0 ? 0 : valid < S ? valid : S;
+  }
+  LIMBECK_HD bool drops() const { return threshold > 0; }
+  /// What the probabilities of keys 4 `four` to 4 `four` + 3 are kept by.
+  LIMBECK_HD Philox4 words(std::int64_t n, std::int64_t h, std::int64_t i,
+                           std::int64_t four) const {
+    const std::int64_t row = ((first_sequence + n) * H + h) * T + i;
+    return philox_block(stream, static_cast<std::uint32_t>(row * ((S + 3) / 4) + four));
+  }
+  /// m_ij of the header.
+  LIMBECK_HD float kept(std::int64_t n, std::int64_t h, std::int64_t i, std::int64_t j) const {
+    const Philox4 block = words(n, h, i, j / 4);
+    const std::uint32_t word[4] = {block.x, block.y, block.z, block.w};
+    return word[j % 4] >= threshold ? static_cast<float>(factor) : 0.0f;
   }
   /// How many keys, the first ones, query i of sequence n sees.
   LIMBECK_HD std::int64_t visible(std::int64_t n, std::int64_t i) const {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <limbeck/core/math.h>
+#include <limbeck/kernels/attention_problem.h>
 #include <limbeck/kernels/gemm.h>
 #include <limbeck/kernels/transpose.h>
 
@@ -13,6 +14,26 @@ namespace limbeck::cpu {
 
 /// Keys to a block: part of the result, since the running maximum moves once per block.
 inline constexpr std::int64_t kKeyBlock = 96;
+
+/// Queries [first, first + count) of head h in sequence n.
+struct QueryBlock {
+  std::int64_t n, h, first, count;
+};
+
+/// Calls fn(key, query, m) for all of a block's queries and the keys [j, j + keys), both counted
+/// from there; j is a multiple of 4.
+template <class F, class Fn>
+[[gnu::always_inline]] inline void for_each_kept(const AttentionSizes& s, const QueryBlock& block,
+                                                 std::int64_t j, std::int64_t keys, Fn fn) {
+  const F factor = static_cast<F>(s.factor);
+  for (std::int64_t l = 0; l < block.count; ++l)
+    for (std::int64_t key = 0; key < keys; key += 4) {
+      const Philox4 four = s.words(block.n, block.h, block.first + l, (j + key) / 4);
+      const std::uint32_t word[4] = {four.x, four.y, four.z, four.w};
+      for (std::int64_t k = 0; k < 4 && key + k < keys; ++k)
+        fn(key + k, l, word[k] >= s.threshold ? factor : F(0));
+    }
+}
 
 /// Blocks for kWidth float lanes. An element is one chain of fused multiply-adds, so the number of
 /// lanes is no part of the result.

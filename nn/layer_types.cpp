@@ -161,6 +161,7 @@ Made make_self_attention(const LayerOptions& o, const LayerInput& in) {
   options.causal = o.flag("causal", false);
   options.scale = o.number("scale", 0);
   options.rotary_theta = o.number("rotary_theta", 0);
+  options.dropout = o.number("dropout", 0);
   return std::make_unique<SelfAttention>(options, in.dtype, in.device);
 }
 
@@ -253,7 +254,8 @@ std::vector<LayerType> table() {
         {"out_bias", KeyKind::flag},
         {"causal", KeyKind::flag},
         {"scale", KeyKind::number},
-        {"rotary_theta", KeyKind::number}},
+        {"rotary_theta", KeyKind::number},
+        {"dropout", KeyKind::number}},
        make_self_attention},
       {"tied_linear", {{"to", KeyKind::text, kRequired}}, make_tied_linear},
       {"add", {}, nullptr, Join::add},

@@ -18,6 +18,8 @@ SelfAttentionOptions completed(SelfAttentionOptions o) {
                 "SelfAttention: width ", o.width, ", ", o.heads, " heads ", o.head_width,
                 " wide; expected heads that divide the width, or a head_width");
   if (o.head_width == 0) o.head_width = o.width / o.heads;
+  LIMBECK_CHECK(o.dropout >= 0 && o.dropout < 1, "SelfAttention: dropout is ", o.dropout,
+                "; expected 0 <= dropout < 1");
   LIMBECK_CHECK(o.rotary_theta >= 0 && (o.rotary_theta == 0 || o.head_width % 2 == 0),
                 "SelfAttention: rotary_theta ", o.rotary_theta, " of heads ", o.head_width,
                 " wide; expected >= 0, and an even width to turn");
@@ -51,8 +53,12 @@ Variable SelfAttention::forward(const Variable& x, Context& context) {
   Variable qkv =
       reshape(qkv_.forward(x, context), {shape[0], shape[1], packed_heads(o), o.head_width});
   if (o.rotary_theta > 0) qkv = turned(qkv);
-  const Variable y =
-      packed_attention(qkv, o.kv_heads, context.lengths, {.scale = o.scale, .causal = o.causal});
+  AttentionOptions options = {.scale = o.scale, .causal = o.causal};
+  if (context.training && o.dropout > 0)
+    options.dropout = {o.dropout,
+                       {context.seed, context.step, context.random_layer++, RngPurpose::dropout},
+                       context.first_row};
+  const Variable y = packed_attention(qkv, o.kv_heads, context.lengths, options);
   return out_.forward(reshape(y, {shape[0], shape[1], o.heads * o.head_width}), context);
 }
 
@@ -79,6 +85,7 @@ std::string SelfAttention::describe() const {
   if (o.kv_heads != o.heads) text += detail::concat(", ", o.kv_heads, " of keys");
   if (o.causal) text += ", causal";
   if (o.rotary_theta > 0) text += ", rotary";
+  if (o.dropout > 0) text += detail::concat(", dropout ", o.dropout);
   return text + ")";
 }
 

@@ -19,13 +19,14 @@ struct SelfAttentionOptions {
   bool causal = false;
   double scale = 0;         ///< of the scores; 0: 1 / sqrt(head_width)
   double rotary_theta = 0;  ///< base of rotary positions; 0: none
+  double dropout = 0;       ///< of the probabilities, in training
 };
 
 /// Tokens (N,T,width) to the same shape: one product gives queries, keys and values, heads attend,
 /// one product mixes them. Parameters "qkv.weight" ((H + 2G) D, width) and "qkv.bias", the rows of
 /// queries first, then of keys, then of values; "out.weight" (width, H D) and "out.bias". Separate
 /// projections are parts of qkv to a NameRule. Context::lengths hides the keys beyond a sequence's
-/// end. There is no dropout of probabilities.
+/// end. Dropout's mask is a function of the context as nn/dropout.h's is.
 class SelfAttention : public Module {
  public:
   explicit SelfAttention(const SelfAttentionOptions& options, DType dtype = DType::f32,

@@ -40,14 +40,15 @@ Tensor random(const Shape& shape, std::uint64_t seed) {
 
 TEST(AttentionGrad, Gradient) {  // 1e-6: h^2 f'''/6
   for (const bool causal : {false, true})
-    for (const Tensor& lengths : {Tensor(), Tensor::from(std::vector<std::int32_t>{3, 5}, {2})}) {
-      const GradCheckResult result = grad_check(
-          [&](std::span<const Variable> v) {
-            return attention(v[0], v[1], v[2], lengths, {.causal = causal});
-          },
-          {random({2, 4, 4, 3}, 1), random({2, 5, 2, 3}, 2), random({2, 5, 2, 3}, 3)});
-      EXPECT_LT(result.error, 1e-6) << result.where;
-    }
+    for (const AttentionDropout& dropout : {AttentionDropout{}, {0.4, {.seed = 3}, 0}})
+      for (const Tensor& lengths : {Tensor(), Tensor::from(std::vector<std::int32_t>{3, 5}, {2})}) {
+        const GradCheckResult result = grad_check(
+            [&](std::span<const Variable> v) {
+              return attention(v[0], v[1], v[2], lengths, {.causal = causal, .dropout = dropout});
+            },
+            {random({2, 4, 4, 3}, 1), random({2, 5, 2, 3}, 2), random({2, 5, 2, 3}, 3)});
+        EXPECT_LT(result.error, 1e-6) << result.where;
+      }
 }
 
 TEST(AttentionGrad, PackedGradientBehindARotation) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include <limbeck/kernels/attention.h>
 #include <limbeck/tests/device_test.h>
 
 namespace limbeck::testing {
@@ -14,12 +15,20 @@ struct AttentionCase {
   bool causal = false;
   std::vector<std::int32_t> lengths = {};
   double scale = 0;
+  AttentionDropout dropout = {};
 
+  /// Whether, and by how much, dropout keeps a probability.
+  double kept(std::int64_t n, std::int64_t h, std::int64_t i, std::int64_t j) const {
+    if (dropout.p == 0) return 1;
+    const std::int64_t row = ((dropout.first_sequence + n) * H + h) * T + i;
+    const auto word = static_cast<std::uint64_t>(4 * row * ((S + 3) / 4) + j);
+    return philox_word(dropout.stream, word) < dropout.p * 0x1p32 ? 0 : 1 / (1 - dropout.p);
+  }
   Shape query_shape() const { return {N, T, H, D}; }
   Shape key_shape() const { return {N, S, G, D}; }
   std::string name() const {
     return query_shape().str() + " on " + key_shape().str() + (causal ? " causal" : "") +
-           (lengths.empty() ? "" : " with lengths");
+           (lengths.empty() ? "" : " with lengths") + (dropout.p == 0 ? "" : " with dropout");
   }
   bool sees(std::int64_t n, std::int64_t i, std::int64_t j) const {
     return (!causal || j <= i + S - T) &&
@@ -60,14 +69,15 @@ inline AttentionResult attention_reference(const AttentionCase& c, const std::ve
           sum += p[j] = c.sees(n, i, j) ? std::exp(scale * dot(&q[at], &k[key(j)])) : 0;
         for (double& e : p) e = sum > 0 ? e / sum : 0;
         r.lse.push_back(std::log(sum));
-        for (std::int64_t j = 0; j < c.S; ++j) mean += p[j] * dot(&dy[at], &v[key(j)]);
+        const auto kept = [&](std::int64_t j) { return c.kept(n, h, i, j); };
+        for (std::int64_t j = 0; j < c.S; ++j) mean += p[j] * kept(j) * dot(&dy[at], &v[key(j)]);
         for (std::int64_t j = 0; j < c.S; ++j) {
-          const double ds = p[j] * (dot(&dy[at], &v[key(j)]) - mean) * scale;
+          const double ds = p[j] * (kept(j) * dot(&dy[at], &v[key(j)]) - mean) * scale;
           for (std::int64_t d = 0; d < c.D; ++d) {
-            r.y[at + d] += p[j] * v[key(j) + d];
+            r.y[at + d] += kept(j) * p[j] * v[key(j) + d];
             r.dq[at + d] += ds * k[key(j) + d];
             r.dk[key(j) + d] += ds * q[at + d];
-            r.dv[key(j) + d] += p[j] * dy[at + d];
+            r.dv[key(j) + d] += kept(j) * p[j] * dy[at + d];
           }
         }
       }

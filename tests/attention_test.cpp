@@ -24,7 +24,7 @@ class AttentionTest : public DeviceTest {
               make_like(c.query_shape()), make_like(c.key_shape()), make_like(c.key_shape())};
     const Tensor lengths =
         c.lengths.empty() ? Tensor() : Tensor::from(c.lengths, {c.N}).to(device());
-    const AttentionOptions options{c.scale, c.causal};
+    const AttentionOptions options{c.scale, c.causal, c.dropout};
     attention_forward(r.y, r.lse, q, k, v, lengths, options);
     attention_backward(r.dq, r.dk, r.dv, dy, r.y, r.lse, q, k, v, lengths, options);
     return r;
@@ -88,6 +88,38 @@ TEST_P(AttentionTest, MatchesDefinitionCausalGroupedAndPadded) {
   compare({1, 37, 3, 1, 1, 4, true});  // the first 34 queries see nothing
   compare({3, 6, 35, 2, 1, 8, false, {35, 1, 0}});
   if (!device().is_cuda()) compare({1, 200, 200, 2, 1, 32, true, {150}});
+}
+
+TEST_P(AttentionTest, MatchesDefinitionWithDropout) {
+  const AttentionDropout dropout = {0.3, {.seed = 5, .step = 2, .layer = 1}, 3};
+  compare({1, 1, 6, 1, 1, 3, false, {}, 0, dropout});
+  compare({2, 9, 38, 4, 2, 5, false, {}, 0, dropout});
+  compare({2, 33, 33, 2, 1, 8, true, {33, 21}, 0, dropout});
+  if (!device().is_cuda()) compare({1, 65, 195, 1, 1, 33, true, {}, 0, dropout});
+}
+
+// 19200 probabilities of 1/40 each, which the mask leaves adding up to 1 on average: a query's sum
+// has a deviation of sqrt(p / ((1 - p) 40)) = 0.1, their mean over 480 one of 0.005.
+TEST_P(AttentionTest, DropoutKeepsTheMean) {
+  const AttentionCase c{2, 60, 40, 4, 1, 1, false, {}, 0, {0.3, {.seed = 1}, 0}};
+  const Tensor q = make(std::vector<double>(480, 0), c.query_shape());
+  const Tensor k = make(std::vector<double>(80, 1), c.key_shape());
+  double mean = 0;
+  for (const double y : to_doubles(run(c, q, k, k, q).y)) mean += y / 480;
+  EXPECT_NEAR(mean, 1, 0.03);
+}
+
+TEST_P(AttentionTest, DropoutOfAMicroBatchContinuesTheWholeBatchs) {
+  AttentionCase c{3, 5, 7, 2, 1, 4, false, {}, 0, {0.4, {.seed = 2}, 0}};
+  const Tensor q = random(c.query_shape(), 1), k = random(c.key_shape(), 2);
+  const Tensors whole = run(c, q, k, k, q);
+  c.N = 2;
+  c.dropout.first_sequence = 1;
+  const Tensors part = run(c, q.rows(1, 3), k.rows(1, 3), k.rows(1, 3), q.rows(1, 3));
+  EXPECT_TRUE(same_bytes(part.y, whole.y.rows(1, 3)));
+  EXPECT_TRUE(same_bytes(part.dq, whole.dq.rows(1, 3)));
+  EXPECT_TRUE(same_bytes(part.dk, whole.dk.rows(1, 3)));
+  EXPECT_TRUE(same_bytes(part.dv, whole.dv.rows(1, 3)));
 }
 
 TEST_P(AttentionTest, AQueryThatSeesNoKeyIsZeroAndMovesNothing) {
@@ -164,8 +196,9 @@ TEST(Attention, SameBitsForThreadsAndInstructionSets) {
                  v = random(c.key_shape(), 3), lengths = Tensor::from(c.lengths, {2});
     Tensor y = Tensor::empty_like(q), lse = Tensor::empty({2, 4, 70}), dq = Tensor::empty_like(q),
            dk = Tensor::empty_like(k), dv = Tensor::empty_like(k);
-    attention_forward(y, lse, q, k, v, lengths, {.causal = true});
-    attention_backward(dq, dk, dv, q, y, lse, q, k, v, lengths, {.causal = true});
+    const AttentionOptions options = {.causal = true, .dropout = {0.2, {.seed = 4}, 0}};
+    attention_forward(y, lse, q, k, v, lengths, options);
+    attention_backward(dq, dk, dv, q, y, lse, q, k, v, lengths, options);
     return std::vector{y, lse, dq, dk, dv};
   });
 }
@@ -193,6 +226,10 @@ TEST(Attention, Rejections) {
   expect_error([&] { forward(x, x, x, Tensor::zeros({3}, DType::i32)); },
                "lengths is i32(3) on cpu; expected i32(2) on cpu");
   expect_error([&] { forward(x, x, x, {}, {.scale = -1}); }, "scale is -1; expected > 0");
+  expect_error([&] { forward(x, x, x, {}, {.dropout = {.p = 1}}); },
+               "attention_forward: dropout is 1 from sequence 0 on; expected 0 <= p < 1");
+  expect_error([&] { forward(x, x, x, {}, {.dropout = {.p = 0.1, .first_sequence = 1 << 30}}); },
+               "expected fewer than 2^34 probabilities");
   expect_error([&] { attention_forward(three, lse, x, x, x); }, "y has shape (2,3,3,5)");
   expect_error([&] { attention_forward(x, x, x, x, x); },
                "lse is f32(2,3,4,5) on cpu; expected f32(2,4,3)");

@@ -47,7 +47,7 @@ const std::map<std::string, Example>& examples() {
       {"class_token", {On::sequences, {}}},
       {"select_token", {On::sequences, {{"position", std::string("last")}}}},
       {"mean_tokens", {On::sequences, {}}},
-      {"self_attention", {On::sequences, {{"heads", k4}, {"causal", true}}}},
+      {"self_attention", {On::sequences, {{"heads", k4}, {"causal", true}, {"dropout", 0.1}}}},
   };
   return all;
 }

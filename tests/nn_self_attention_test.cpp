@@ -74,6 +74,29 @@ TEST_P(SelfAttentionTest, ALongerSequenceNeedsMorePositionsAndAShorterOneTheFirs
   expect_close(two, {seven.begin(), seven.begin() + 8}, tolerance());
 }
 
+TEST_P(SelfAttentionTest, DropoutIsOfTrainingAndOfTheWholeBatch) {
+  SelfAttention layer({.width = 4, .heads = 2, .dropout = 0.5}, dtype(), device());
+  SelfAttention without({.width = 4, .heads = 2}, dtype(), device());
+  for (SelfAttention* one : {&layer, &without})
+    for (const NamedParameter& p : one->parameters()) {
+      Variable value = p.value;
+      value.value().copy_from(make(random_values(p.value.shape().numel()), p.value.shape()));
+    }
+  const Variable x(make(random_values(3 * 5 * 4), {3, 5, 4}));
+  Context evaluating, first{.training = true, .seed = 1}, again = first, part = first;
+  EXPECT_TRUE(
+      same_bytes(layer.forward(x, evaluating).value(), without.forward(x, evaluating).value()));
+  EXPECT_EQ(evaluating.random_layer, 0u);
+  const Tensor y = layer.forward(x, first).value();
+  EXPECT_EQ(first.random_layer, 1u);
+  EXPECT_FALSE(same_bytes(y, without.forward(x, first).value()));
+  EXPECT_TRUE(same_bytes(layer.forward(x, again).value(), y));
+  EXPECT_FALSE(same_bytes(layer.forward(x, again).value(), y));  // the second layer of the pass
+  part.first_row = 1;
+  EXPECT_TRUE(
+      same_bytes(layer.forward(Variable(x.value().rows(1, 3)), part).value(), y.rows(1, 3)));
+}
+
 TEST(SelfAttention, SeparateProjectionsArePartsOfOne) {
   const Fixture fixture("self_attention", "llama");
   const Tensor& whole = fixture["w.qkv.weight"];  // 4 heads and 2 + 2 of keys and values, 4 wide
@@ -126,6 +149,8 @@ TEST(SelfAttention, Rejections) {
   expect_error([] { SelfAttention layer({.width = 8}); }, "SelfAttention: width 8, 0 heads");
   expect_error([] { SelfAttention layer({.width = 8, .heads = 4, .kv_heads = 3}); },
                "SelfAttention: 4 heads, 3 of keys; expected a divisor");
+  expect_error([] { SelfAttention layer({.width = 8, .heads = 2, .dropout = 1}); },
+               "SelfAttention: dropout is 1; expected 0 <= dropout < 1");
   expect_error([] { SelfAttention layer({.width = 8, .heads = 3}); },
                "SelfAttention: width 8, 3 heads 0 wide; expected heads that divide the width");
   expect_error([] { SelfAttention layer({.width = 6, .heads = 2, .rotary_theta = 10}); },
