@@ -134,7 +134,8 @@ TEST(Polynomial, TruncatesTheGaussianKernel) {
       const std::vector<double> a = gaussian_taylor_coefficients(gamma, degree);
       double tail = 1, worst = 0;
       for (const double a_p : a) tail -= a_p;
-      for (double g = -1; g <= 1; g += 0x1p-4) {
+      for (int i = -16; i <= 16; ++i) {
+        const double g = i * 0x1p-4;
         double k = 0;
         for (std::size_t p = a.size(); p-- > 0;) k = k * g + a[p];
         worst = std::max(worst, std::abs(std::exp(-2 * gamma * (1 - g)) - k));
