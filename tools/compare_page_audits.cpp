@@ -28,7 +28,7 @@ double nats_of(const json& channel) {
 
 /// A bar per channel, the most told first.
 std::string draw_channels(const json& channels) {
-  constexpr double kLeft = 46, kTop = 10, kHeight = 170, kWidth = 760;
+  constexpr double kLeft = 64, kTop = 10, kHeight = 170, kWidth = 760;
   std::vector<std::size_t> order(channels.size());
   std::iota(order.begin(), order.end(), 0u);
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -47,7 +47,7 @@ std::string draw_channels(const json& channels) {
     const double height = std::max(nats_of(channel), 0.0) / most * kHeight;
     const bool gauss = channel.at("gauss_share").is_number() && channel.at("gauss_share") >= 0.5;
     svg.rect(kLeft + static_cast<double>(i) * step, kTop + kHeight - height,
-             step > 3 ? step - 1 : step, height, gauss ? "student" : "teacher",
+             step > 3 ? step - 1 : step, height, gauss ? "gauss" : "laplace",
              "channel " + std::to_string(order[i]) + ": " + number_text(channel.at("gauss_nats")) +
                  " nats, Gaussian share of its residual " +
                  number_text(channel.at("gauss_share"), 2));
@@ -91,7 +91,7 @@ std::string ledger_body(const json& report) {
          bound_number(report, "/ledger/measured") +
          " others; below 0 it does worse than the mean. The colour is the shape of what is "
          "left.</p>"
-         "\n<p><span class=\"key student\"></span>Gaussian tails<span class=\"key teacher\"></span>"
+         "\n<p><span class=\"key gauss\"></span>Gaussian tails<span class=\"key laplace\"></span>"
          "Laplace tails</p>\n" +
          draw_channels(ledger.at("channels")) + channel_table(report);
 }
@@ -105,7 +105,7 @@ std::string recovery_body(const json& report) {
          " had back by orthogonal matching pursuit from random measurements (" +
          escape_html(recovery.at("matrix").get<std::string>()) +
          "): what a code of that size can keep, if the features are sparse.</p>\n" +
-         html_table({{"", ""},
+         html_table({{"", "value"},
                      row("features", "features"),
                      row("measurements", "measurements"),
                      row("samples", "samples"),

@@ -7,12 +7,14 @@ namespace limbeck {
 inline constexpr const char* kCompareStyle = R"css(:root {
   color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --ink: #1c2330; --soft: #5b6577; --line: #d5dae3;
-  --student: #1f6fd0; --teacher: #d9730d; --heat: #0d4f9e; --on-heat: #ffffff; --cell: #eef1f6;
+  --student: #1f6fd0; --teacher: #d9730d; --gauss: #6d54c8; --laplace: #158f7c;
+  --heat: #0d4f9e; --on-heat: #ffffff; --cell: #eef1f6;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #11151c; --card: #1a202b; --ink: #e6eaf1; --soft: #98a3b5; --line: #323b4a;
-    --student: #63a6f5; --teacher: #f0a04b; --heat: #7db8ff; --on-heat: #10151d; --cell: #232b38;
+    --student: #63a6f5; --teacher: #f0a04b; --gauss: #ab9bff; --laplace: #45cdb4;
+    --heat: #7db8ff; --on-heat: #10151d; --cell: #232b38;
   }
 }
 * { box-sizing: border-box; }
@@ -46,6 +48,7 @@ summary { cursor: pointer; color: var(--soft); }
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 6px 0 0; }
 p .key:not(:first-child) { margin-left: 14px; }
 .key.student { background: var(--student); } .key.teacher { background: var(--teacher); }
+.key.gauss { background: var(--gauss); } .key.laplace { background: var(--laplace); }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; }
 .card img { image-rendering: pixelated; display: block; border-radius: 4px; margin-bottom: 8px; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; max-width: 380px; margin: 0 0 8px;
@@ -61,6 +64,7 @@ svg text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-
 .ideal { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 4 4; }
 rect.student, circle.student { fill: var(--student); }
 rect.teacher, circle.teacher { fill: var(--teacher); }
+rect.gauss { fill: var(--gauss); } rect.laplace { fill: var(--laplace); }
 .student-line { stroke: var(--student); stroke-width: 2; fill: none; }
 .teacher-line { stroke: var(--teacher); stroke-width: 2; fill: none; }
 .ink-line { stroke: var(--ink); stroke-width: 2; }

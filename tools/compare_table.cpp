@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <limbeck/core/error.h>
+#include <limbeck/tools/bound_number.h>
 #include <limbeck/tools/compare.h>
 #include <limbeck/tools/metrics_table.h>
 #include <limbeck/tools/report.h>
@@ -15,7 +16,7 @@ using Rows = std::vector<std::vector<std::string>>;
 std::vector<std::string> quantile_row(const std::string& name, double mean, const Quantiles& q) {
   std::vector<std::string> row = {name};
   for (const double value : {mean, q.p5, q.p25, q.p50, q.p75, q.p95, q.max})
-    row.push_back(four_digits(value));
+    row.push_back(number_text(value));
   return row;
 }
 
