@@ -16,8 +16,10 @@ TapStatistics calibrate(const Participant& model, BatchSource& data, const std::
 /// What a source knows of every sample of the data, in their order: it takes the model's place.
 struct Knowledge {
   std::vector<Tensor> codes;  ///< (N, code) of each feature lesson
-  Tensor logits;              ///< whole, as Participant has them,
-  SparseTeacher top;          ///< or the largest, or neither where a lesson asks for none
+  /// What each was standardised by; undefined where it was not.
+  std::vector<TapStatistics> statistics;
+  Tensor logits;      ///< whole, as Participant has them,
+  SparseTeacher top;  ///< or the largest, or neither where a lesson asks for none
 };
 
 /// Of all samples of a source that does not augment: logits (N,V) f32, or (N,T,V) where every step

@@ -105,6 +105,11 @@ Tensor code_of(const FeatureLesson& feature, const Tensor& tap) {
   return feature.loss->encode(tap);
 }
 
+bool wants_logits(const Lesson& lesson) {
+  return (lesson.logits && soft_weights(*lesson.logits) > 0) ||
+         (lesson.confidence && lesson.confidence_weight > 0);
+}
+
 bool reads_sources(const Lesson& lesson, const RunClock& clock) {
   const double factor = factor_of(lesson, clock);
   double weights = lesson.logits ? soft_weights(*lesson.logits) : 0;

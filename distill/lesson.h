@@ -71,6 +71,9 @@ Variable lesson_loss(const Lesson& lesson, const RunClock& clock, const View& re
                      const std::vector<const View*>& sources, const Batch& part, double samples,
                      double label_smoothing = 0);
 
+/// Whether any of its terms has to do with a source's logits, or a target's, at any time.
+bool wants_logits(const Lesson& lesson);
+
 /// Whether lesson_loss reads the sources now.
 bool reads_sources(const Lesson& lesson, const RunClock& clock);
 

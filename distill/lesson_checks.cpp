@@ -50,8 +50,8 @@ void check_feature(const FeatureLesson& feature, const Participant& receiver) {
 
 /// Of the largest logits alone there is forward KL and nothing else.
 void check_top(const Lesson& lesson, const Participant& source) {
-  if (!source.top.logits.defined() || !lesson.logits || soft_weights(*lesson.logits) == 0) return;
-  LIMBECK_CHECK(!lesson.target && !lesson.confidence &&
+  if (!source.top.logits.defined() || !wants_logits(lesson)) return;
+  LIMBECK_CHECK(!lesson.target && !lesson.confidence && lesson.logits &&
                     soft_weights(*lesson.logits) == lesson.logits->kd_weight,
                 "Trainer: the largest logits of \"", source.name,
                 "\" are to teach more than forward KL; expected kd_weight alone, or all logits");
@@ -67,9 +67,8 @@ void check_lesson(const Lesson& lesson, const std::vector<Participant>& particip
                 "\", which is frozen; expected a trainable one");
   for (const std::size_t source : lesson.sources)
     LIMBECK_CHECK(source < N, "Trainer: a lesson is from participant ", source, "; there are ", N);
-  const bool soft = lesson.logits && soft_weights(*lesson.logits) > 0;
-  LIMBECK_CHECK(lesson.target || !soft || lesson.sources.size() == 1, "Trainer: \"", receiver.name,
-                "\" learns the logits of ", lesson.sources.size(),
+  LIMBECK_CHECK(lesson.target || !wants_logits(lesson) || lesson.sources.size() == 1, "Trainer: \"",
+                receiver.name, "\" learns the logits of ", lesson.sources.size(),
                 " sources; expected one, or a target made of them");
   for (const std::size_t source : lesson.sources) check_top(lesson, participants[source]);
   LIMBECK_CHECK(!lesson.confidence || receiver.recipe.accumulate == 1, "Trainer: \"", receiver.name,

@@ -3,6 +3,7 @@
 
 #include <limbeck/distill/knowledge.h>
 #include <limbeck/distill/tap.h>
+#include <limbeck/tools/knowledge_cache.h>
 
 namespace limbeck {
 namespace {
@@ -18,6 +19,8 @@ Participant learner(const std::string& name, const ArmModel& model) {
 
 /// One sample's output of a layer.
 Shape tap_shape(const ArmModel& model, const std::string& layer) {
+  if (const auto known = model.taps.find(layer); known != model.taps.end()) return known->second;
+  LIMBECK_CHECK(model.model, "features: the cache has no codes of layer \"", layer, "\"");
   const std::vector<Shape> shapes = model.model->node_shapes(with_batch(model.input, 1));
   for (std::size_t i = 0; i < shapes.size(); ++i)
     if (model.model->name(i) == layer) return without_batch(shapes[i]);
@@ -32,8 +35,9 @@ struct Ends {
   bool to_student;  ///< the receiver has the student's role
 };
 
-std::int64_t knowledge_bytes(const Lesson& lesson, std::int64_t classes) {
-  std::int64_t numbers = lesson.logits && soft_weights(*lesson.logits) > 0 ? classes : 0;
+/// Of the largest logits, where not all are read, there are values, classes and what is left.
+std::int64_t knowledge_bytes(const Lesson& lesson, std::int64_t classes, std::int64_t top_k = 0) {
+  std::int64_t numbers = wants_logits(lesson) ? (top_k > 0 ? 2 * top_k + 1 : classes) : 0;
   for (const FeatureLesson& feature : lesson.features)
     numbers += feature.loss->code_shape().numel();
   return numbers * static_cast<std::int64_t>(sizeof(float));
@@ -48,15 +52,35 @@ Lesson virtual_lesson(const DistillConfig& config, std::int64_t classes) {
   return lesson;
 }
 
-/// What the source knows of every sample takes its place.
-void compute_before(ArmPlan& plan, const ArmData& data) {
-  Lesson& lesson = plan.lessons[0];
-  Participant& source = plan.participants[1];
+/// What the source knows of every sample.
+Knowledge compute_before(const DistillConfig& config, const ArmPlan& plan, const ArmData& data) {
+  const Lesson& lesson = plan.lessons[0];
+  const Participant& source = plan.participants[1];
   const std::unique_ptr<BatchSource> samples = data.samples();
-  for (FeatureLesson& feature : lesson.features)
-    feature.codes = encode_all(source, *samples, feature);
-  source.logits = data.source_logits();
+  Knowledge known;
+  for (const FeatureLesson& feature : lesson.features)
+    known.codes.push_back(encode_all(source, *samples, feature));
+  if (!wants_logits(lesson)) return known;
+  if (config.top_k > 0)
+    known.top = top_of_all(source, *samples, config.top_k, config.logits.tau);
+  else
+    known.logits = data.source_logits();
+  return known;
+}
+
+/// It takes the source's place; of codes alone there is no source left.
+void put_in_place(ArmPlan& plan, const Knowledge& known, Device device) {
+  const auto there = [&](const Tensor& t) { return t.defined() ? t.to(device) : t; };
+  Lesson& lesson = plan.lessons[0];
+  for (std::size_t f = 0; f < lesson.features.size(); ++f)
+    lesson.features[f].codes = there(known.codes.at(f));
+  Participant& source = plan.participants[1];
   source.model = nullptr;
+  source.logits = there(known.logits);
+  source.top = {there(known.top.indices), there(known.top.logits), there(known.top.rest_lse)};
+  if (wants_logits(lesson)) return;
+  lesson.sources.clear();
+  plan.participants.pop_back();
 }
 
 /// What a lesson is planned with: who learns from whom, and the lesson's number, which names the
@@ -68,18 +92,35 @@ struct LessonPlan {
   double momentum;  ///< of the statistics of the source's layers
 };
 
-FeatureLesson feature_lesson(const FeatureConfig& config, const LessonPlan& lesson,
-                             std::uint64_t seed, const Participant& source, const ArmData& data) {
+/// What the source's channels are standardised by: the cache's own, or of the data.
+std::shared_ptr<TapStatistics> statistics_of(const DistillConfig& config, std::size_t f,
+                                             const LessonPlan& lesson, const Participant& source,
+                                             const ArmData& data) {
+  if (!config.features[f].standardise) return nullptr;
+  if (config.cache) {
+    const TapStatistics& stored = config.cache->knowledge.statistics.at(f);
+    return std::make_shared<TapStatistics>(
+        TapStatistics{stored.mean.to(data.device), stored.variance.to(data.device)});
+  }
+  const std::string& layer =
+      lesson.ends.to_student ? config.features[f].teacher : config.features[f].student;
+  return std::make_shared<TapStatistics>(
+      calibrate(source, *data.samples(), layer, lesson.momentum));
+}
+
+FeatureLesson feature_lesson(const DistillConfig& distill, std::size_t f, const LessonPlan& lesson,
+                             const Participant& source, const ArmData& data) {
   const Ends& ends = lesson.ends;
+  const FeatureConfig& config = distill.features[f];
   FeatureLesson feature;
   feature.receiver = ends.to_student ? config.student : config.teacher;
   feature.source = ends.to_student ? config.teacher : config.student;
   feature.weight = config.weight;
+  feature.statistics = statistics_of(distill, f, lesson, source, data);
   FeatureShapes shapes = {tap_shape(ends.receiver, feature.receiver),
-                          tap_shape(ends.source, feature.source), seed, data.device};
-  if (config.standardise) {
-    feature.statistics = std::make_shared<TapStatistics>(
-        calibrate(source, *data.samples(), feature.source, lesson.momentum));
+                          tap_shape(ends.source, feature.source),
+                          feature_seed(data.seed, lesson.number, f), data.device};
+  if (feature.statistics) {
     shapes.mean = feature.statistics->mean;
     shapes.variance = feature.statistics->variance;
   }
@@ -91,8 +132,7 @@ std::vector<FeatureLesson> feature_lessons(const DistillConfig& config, const Le
                                            const Participant& source, const ArmData& data) {
   std::vector<FeatureLesson> list;
   for (std::size_t f = 0; f < config.features.size(); ++f) {
-    const std::uint64_t seed = data.seed ^ ((lesson.number + 1) << 48) ^ ((f + 1) << 40);
-    list.push_back(feature_lesson(config.features[f], lesson, seed, source, data));
+    list.push_back(feature_lesson(config, f, lesson, source, data));
   }
   return list;
 }
@@ -158,7 +198,18 @@ std::vector<Lesson> peer_lessons(const DistillConfig& config, const std::vector<
   return lessons;
 }
 
+/// The shapes that a cache's codes were made of, where there is one.
+ArmModel with_taps(ArmModel source, const DistillConfig& config) {
+  if (config.cache)
+    for (const CodeOrigin& code : config.cache->origin.codes) source.taps[code.layer] = code.tap;
+  return source;
+}
+
 }  // namespace
+
+std::uint64_t feature_seed(std::uint64_t seed, std::uint64_t lesson, std::size_t feature) {
+  return seed ^ ((lesson + 1) << 48) ^ ((feature + std::uint64_t{1}) << 40);
+}
 
 ArmPlan plan_lesson(const DistillConfig& config, const ArmModel& receiver, const ArmModel& source,
                     const ArmData& data) {
@@ -171,10 +222,19 @@ ArmPlan plan_lesson(const DistillConfig& config, const ArmModel& receiver, const
   plan.participants.push_back(
       {.name = config.source, .model = source.model, .state = config.source_state});
   const bool to_student = config.mode == Mode::forward;
+  const ArmModel from = with_taps(source, config);
   plan.lessons = {
-      plan_one(config, {0, 1, {receiver, source, to_student}, 0, 0}, plan.participants[1], data)};
-  plan.knowledge_bytes = knowledge_bytes(plan.lessons[0], data.classes);
-  if (data.fixed && config.source_state == ModelState::frozen_eval) compute_before(plan, data);
+      plan_one(config, {0, 1, {receiver, from, to_student}, 0, 0}, plan.participants[1], data)};
+  const bool before = data.fixed && config.source_state == ModelState::frozen_eval;
+  LIMBECK_CHECK(before || config.cache || config.top_k == 0, "distill.top_k: is ", config.top_k,
+                " for samples that look different at every step; expected images that nothing ",
+                "varies, and source_state frozen_eval");
+  const std::int64_t top_k = config.cache ? config.cache->origin.top_k : config.top_k;
+  plan.knowledge_bytes = knowledge_bytes(plan.lessons[0], data.classes, top_k);
+  if (config.cache)
+    put_in_place(plan, config.cache->knowledge, data.device);
+  else if (before)
+    put_in_place(plan, compute_before(config, plan, data), data.device);
   return plan;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -17,7 +18,12 @@ struct ArmModel {
   Shape input;             ///< of one sample
   Recipe recipe = {};      ///< of one that learns
   std::uint64_t seed = 0;  ///< of its dropout
+  /// One sample's outputs of its layers, by name, where there is no model.
+  std::map<std::string, Shape> taps = {};
 };
+
+/// Of the matrix and the adapter of a lesson's feature.
+std::uint64_t feature_seed(std::uint64_t seed, std::uint64_t lesson, std::size_t feature);
 
 /// What an arm can ask for when it is planned.
 struct ArmData {
@@ -38,7 +44,8 @@ struct ArmPlan {
   std::int64_t knowledge_bytes = 0;  ///< that each sample brings to the first learner
 };
 
-/// Forward and reverse: `receiver` learns from `source`, whose model is null for a virtual teacher.
+/// Forward and reverse: `receiver` learns from `source`, whose model is null for a virtual teacher
+/// and for a cache.
 ArmPlan plan_lesson(const DistillConfig& config, const ArmModel& receiver, const ArmModel& source,
                     const ArmData& data);
 /// Mutual: the students, and then the one of the teacher's shape.

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include <limbeck/tools/bench/bench_command.h>
+#include <limbeck/tools/encode.h>
 #include <limbeck/tools/inspect_commands.h>
 #include <limbeck/tools/recover_command.h>
 #include <limbeck/tools/version.h>
@@ -16,6 +17,7 @@ namespace {
 /// What the command line asked for: filled by CLI11, carried out afterwards.
 struct Request {
   RunArguments run;
+  EncodeArguments encode;
   BenchArguments bench;
   RecoverArguments recover;
   std::function<bool()> action;  ///< false: exit code 1 without an exception
@@ -41,6 +43,9 @@ void add_run(CLI::App& app, Request& request, const Console& console, const char
   sub.add_option("--set", run.set, "path.key=value, changes the run file")->allow_extra_args(false);
   sub.add_option("--seed", run.seed, "the only seed, in place of the run file's");
   sub.add_flag("--resume", run.resume, "go on with the run in --out");
+  if (command == distill_command)
+    sub.add_option("--teacher-cache", run.teacher_cache,
+                   "what limbeck encode wrote: trains its arm from it, without the teacher");
   add_run_options(sub, run);
   sub.callback([&request, &console, command] {
     request.action = [&request, &console, command] {
@@ -48,6 +53,23 @@ void add_run(CLI::App& app, Request& request, const Console& console, const char
       return true;
     };
   });
+}
+
+void add_encode(CLI::App& app, Request& request, const Console& console) {
+  CLI::App& sub = *app.add_subcommand("encode", "store what an arm's teacher knows of the data");
+  EncodeArguments& encode = request.encode;
+  RunArguments& run = encode.run;
+  sub.add_option("file", run.file, "run file (JSON)")->required();
+  sub.add_option("--arm", encode.arm, "the arm that is to learn from it")->required();
+  sub.add_option("--out", run.out, "safetensors file to write")->required();
+  sub.add_option("--weights", encode.weights, "the teacher's; default: those the run file names");
+  sub.add_option("--top-k", encode.top_k, "logits kept of each sample; default: the arm's, or all");
+  sub.add_option("--dtype", encode.dtype, "f32, bf16 or f16, of codes and logits in the file");
+  sub.add_option("--set", run.set, "path.key=value, changes the run file")->allow_extra_args(false);
+  sub.add_option("--seed", run.seed, "the only seed, in place of the run file's");
+  sub.add_option("--data", run.data, "synthetic-digits or a folder of the run file's format");
+  add_machine(sub, run);
+  sub.callback([&] { request.action = [&] { return encode_command(encode, console.out), true; }; });
 }
 
 void add_reproduce(CLI::App& app, Request& request, const Console& console) {
@@ -101,6 +123,7 @@ void define(CLI::App& app, Request& request, const Console& console) {
   app.require_subcommand(0, 1);
   add_run(app, request, console, "train", "train a model on labels", train_command);
   add_run(app, request, console, "distill", "train students from a teacher", distill_command);
+  add_encode(app, request, console);
   add_reproduce(app, request, console);
   add_inspect_commands(app, request.action, console.out);
   add_bench(app, request, console);

@@ -36,6 +36,8 @@ struct FeatureConfig {
   MakeFeatureLoss make;
 };
 
+struct KnowledgeCache;
+
 struct DistillConfig {
   Mode mode = Mode::forward;
   KdLossOptions logits;
@@ -45,6 +47,9 @@ struct DistillConfig {
   /// for a virtual teacher.
   std::string source;
   ModelState source_state = ModelState::frozen_eval;
+  std::int64_t top_k = 0;  ///< so many of a source's logits teach, the largest; 0: all
+  /// What takes the source's place (tools/knowledge_cache.h); `source` is empty then.
+  std::shared_ptr<const KnowledgeCache> cache = {};
   std::optional<VirtualTeacherOptions> virtual_teacher = {};
   std::optional<ConfidenceOptions> confidence = {};
   double confidence_weight = 0;
@@ -57,5 +62,9 @@ struct DistillConfig {
   bool gated = false;        ///< mutual: by an ensemble with a gate (ONE)
   std::size_t students = 1;  ///< mutual: as many learn from each other and from the teacher
 };
+
+/// Of what a source's logits teach: whether there is any, and whether it is kd_weight's term alone.
+bool learns_logits(const DistillConfig& config);
+bool learns_forward_kl_alone(const DistillConfig& config);
 
 }  // namespace limbeck

@@ -86,8 +86,8 @@ void check_mode_keys(const JsonObject& distill, Mode mode) {
   const bool mutual = mode == Mode::mutual;
   for (const char* key : {"order", "target", "to_student", "to_teacher", "students"})
     only(key, mutual, "mutual");
-  for (const char* key : {"source", "source_state"}) only(key, !mutual, "forward and reverse");
-  only("confidence", !mutual, "forward and reverse");
+  for (const char* key : {"source", "source_state", "top_k", "confidence"})
+    only(key, !mutual, "forward and reverse");
   only("grow", mode == Mode::reverse, "reverse");
   only("virtual_teacher", mode == Mode::forward, "forward");
 }
@@ -98,6 +98,8 @@ void read_source(DistillConfig& config, const JsonObject& distill) {
     LIMBECK_CHECK(!distill.has("source") && config.features.empty(),
                   distill.path("virtual_teacher"),
                   ": has no layers and needs no source; expected neither source nor features");
+    LIMBECK_CHECK(!distill.has("top_k"), distill.path("top_k"),
+                  ": is of a source's logits, and a virtual teacher has none; expected no top_k");
     return;
   }
   if (config.mode == Mode::forward)
@@ -108,6 +110,11 @@ void read_source(DistillConfig& config, const JsonObject& distill) {
       distill.choice("source_state", {"frozen_eval", "frozen_batch_statistics"}, "frozen_eval");
   if (state == "frozen_batch_statistics") config.source_state = ModelState::frozen_batch_statistics;
   config.grow = distill.flag("grow", false);
+  config.top_k = distill.has("top_k") ? distill.integer("top_k", 1) : 0;
+  LIMBECK_CHECK(config.top_k == 0 || learns_forward_kl_alone(config), distill.path("top_k"),
+                ": is ", config.top_k,
+                " and teaches forward KL alone; expected kd_weight and no other ",
+                "weight of the source's logits");
 }
 
 EnsembleKind ensemble_kind(const std::string& name) {
@@ -139,6 +146,15 @@ void read_mutual(DistillConfig& config, const JsonObject& distill) {
 
 }  // namespace
 
+bool learns_logits(const DistillConfig& config) {
+  return soft_weights(config.logits) + config.confidence_weight > 0;
+}
+
+bool learns_forward_kl_alone(const DistillConfig& config) {
+  const double kd = config.logits.kd_weight;
+  return kd > 0 && soft_weights(config.logits) == kd && !config.confidence;
+}
+
 DistillConfig read_distill(const json& value, const std::string& path) {
   const JsonObject distill(value, path,
                            {"mode",
@@ -158,6 +174,7 @@ DistillConfig read_distill(const json& value, const std::string& path) {
                             "source_state",
                             "virtual_teacher",
                             "grow",
+                            "top_k",
                             "order",
                             "target",
                             "to_student",

@@ -13,9 +13,9 @@ namespace limbeck {
 /// Keys, where [..] may be left out: mode, kd_weight, ce_weight, tau (where a term of the logits
 /// has a weight), [reverse_kl_weight, jsd_weight, jsd_beta, tvd_weight, tckd_weight, nckd_weight],
 /// [features] (tools/feature_json.h), [schedule {begin, ramp, fall, end}] (distill/
-/// lesson_schedule.h), [source, source_state] of forward and reverse, [virtual_teacher {form,
-/// right, tau}] of forward, [grow] of reverse, [order, to_student, to_teacher, students] of mutual.
-/// Throws std::invalid_argument as JsonObject does.
+/// lesson_schedule.h), [source, source_state, top_k] of forward and reverse, [virtual_teacher
+/// {form, right, tau}] of forward, [grow] of reverse, [order, to_student, to_teacher, students] of
+/// mutual. Throws std::invalid_argument as JsonObject does.
 DistillConfig read_distill(const nlohmann::json& value, const std::string& path);
 
 }  // namespace limbeck

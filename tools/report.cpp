@@ -165,11 +165,13 @@ std::vector<Row> text_rows(const Experiment& experiment, const std::vector<Resul
   std::vector<Row> rows = {{"model", "parameters",
                             characters ? "test bits/character" : "test bits/token", "right %",
                             "agreement", "ECE", "ms/step"}};
-  if (experiment.teacher)
-    rows.push_back(text_row("teacher", Seeds(results, "teacher"), characters));
+  const auto add = [&](const std::string& name) {
+    const Seeds seeds(results, name);
+    if (!seeds.empty()) rows.push_back(text_row(name, seeds, characters));
+  };
+  if (experiment.teacher) add(kTeacherName);
   for (const Arm& arm : experiment.arms)
-    for (const std::string& name : learner_names(arm))
-      rows.push_back(text_row(name, Seeds(results, name), characters));
+    for (const std::string& name : learner_names(arm)) add(name);
   return rows;
 }
 
@@ -178,15 +180,18 @@ std::vector<Row> image_rows(const Experiment& experiment, const std::vector<Resu
       {"model", "parameters", "test errors", "%", "agreement", "ECE", "ms/step", "reference"}};
   std::vector<std::optional<Seeds>> of_row = {std::nullopt};
   const auto add = [&](const std::string& name, const Reference& reference) {
-    of_row.emplace_back(Seeds(results, name));
+    const Seeds seeds(results, name);
+    if (seeds.empty()) return;
+    of_row.emplace_back(seeds);
     rows.push_back(model_row(name, *of_row.back(), reference));
   };
   if (experiment.teacher) add(kTeacherName, experiment.teacher->reference);
   for (const Arm& arm : experiment.arms) {
     for (const std::string& name : learner_names(arm))
       add(name, name == arm.name ? arm.reference : Reference{});
-    if (arm.bias_sweep.empty()) continue;
-    rows.push_back(sweep_row(arm, Seeds(results, arm.name)));
+    const Seeds seeds(results, arm.name);
+    if (arm.bias_sweep.empty() || seeds.empty()) continue;
+    rows.push_back(sweep_row(arm, seeds));
     of_row.emplace_back();
   }
   if (!has_reference(experiment))

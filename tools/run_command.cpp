@@ -5,11 +5,11 @@
 #include <ctime>
 
 #include <limbeck/core/error.h>
-#include <limbeck/tools/experiment.h>
+#include <limbeck/tools/arm_knowledge.h>
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/report.h>
 #include <limbeck/tools/run.h>
-#include <limbeck/tools/run_file.h>
+#include <limbeck/tools/run_arguments.h>
 #include <limbeck/tools/version.h>
 
 namespace limbeck {
@@ -26,28 +26,22 @@ std::string now() {
   return text;
 }
 
-/// The run file with everything the command line changes in it.
-json read_config(const RunArguments& arguments) {
-  json config = read_run_file(arguments.file);
-  for (const std::string& assignment : arguments.set) set_json_value(config, assignment);
-  if (!arguments.data.empty()) set_json_value(config, "data.source=" + json(arguments.data).dump());
-  if (arguments.seed) config["seeds"] = {*arguments.seed};
-  return config;
-}
+struct Work {
+  std::string command;
+  json config;
+  Experiment experiment;
+  std::string teacher_cache = {};  ///< a file that takes the teacher's place; empty: none
+};
 
-/// read_experiment, with the file named in front of every complaint.
-Experiment parse(const json& config, const std::string& file) {
-  try {
-    return read_experiment(config);
-  } catch (const std::invalid_argument& e) {
-    throw std::invalid_argument(file + ": " + e.what());
-  }
-}
-
-json new_record(const std::string& command, const json& config, Device device) {
-  return {{"limbeck", version()}, {"commit", commit()},       {"command", command},
-          {"config", config},     {"seeds", config["seeds"]}, {"machine", describe_machine(device)},
-          {"started", now()},     {"status", "running"}};
+json new_record(const Work& work, Device device) {
+  return {{"limbeck", version()},
+          {"commit", commit()},
+          {"command", work.command},
+          {"config", work.config},
+          {"seeds", work.config.at("seeds")},
+          {"machine", describe_machine(device)},
+          {"started", now()},
+          {"status", "running"}};
 }
 
 /// A resumed run must be the one that was begun.
@@ -59,15 +53,26 @@ void check_same_run(const json& old, const json& fresh, const std::string& path)
     LIMBECK_CHECK(old.at("machine").at(key) == fresh.at("machine").at(key), path,
                   ": was begun with ", key, " ", old.at("machine").at(key).dump(), ", not ",
                   fresh.at("machine").at(key).dump());
+  const json was = old.value("teacher_cache", json()), is = fresh.value("teacher_cache", json());
+  const auto digest = [](const json& cache) { return cache.is_null() ? "none" : cache["digest"]; };
+  LIMBECK_CHECK(digest(was) == digest(is), path, ": was begun with teacher cache ",
+                digest(was).dump(), ", not ", digest(is).dump());
 }
 
-/// Runs `config` in `folder` and returns the finished record.
-json execute(const std::string& command, const json& config, const Experiment& experiment,
-             const RunFolder& folder, bool resume, Device device, const Console& console) {
-  json record = new_record(command, config, device);
+/// Does the work in `folder` and returns the finished record.
+json execute(const Work& work, const RunFolder& folder, bool resume, Device device,
+             const Console& console) {
+  json record = new_record(work, device);
+  std::optional<KnowledgeCache> cache;
+  if (!work.teacher_cache.empty()) {
+    cache = read_knowledge(work.teacher_cache);
+    record["teacher_cache"] = {{"file", work.teacher_cache}, {"digest", cache->digest}};
+  }
+  Experiment experiment = work.experiment;
   if (resume) check_same_run(folder.read_run(), record, folder.path().string());
   const RunData data = load_run_data(experiment.data);
   check_against_data(experiment, data);
+  if (cache) learn_from_cache(experiment, *cache, work.teacher_cache, data);
   record["data"] = {
       {"name", data.name()}, {"train", data.train_digest()}, {"test", data.test_digest()}};
   folder.write_run(record);
@@ -89,7 +94,7 @@ void run_file(const std::string& command, const RunArguments& arguments, const C
       use_machine({arguments.device.value_or("auto"), arguments.threads.value_or(0),
                    arguments.math.value_or("exact")});
   const json config = read_config(arguments);
-  const Experiment experiment = parse(config, arguments.file);
+  const Experiment experiment = parse_config(config, arguments.file);
   const bool distills = std::any_of(experiment.arms.begin(), experiment.arms.end(),
                                     [](const Arm& arm) { return arm.distill.has_value(); });
   LIMBECK_CHECK(command != "train" || !experiment.teacher, arguments.file,
@@ -100,7 +105,8 @@ void run_file(const std::string& command, const RunArguments& arguments, const C
                 "--resume: needs --out, the folder of the run to go on with");
   const RunFolder folder(arguments.out.empty() ? free_run_folder(experiment.name) : arguments.out,
                          arguments.resume);
-  execute(command, config, experiment, folder, arguments.resume, device, console);
+  execute({command, config, experiment, arguments.teacher_cache}, folder, arguments.resume, device,
+          console);
 }
 
 bool compare_line(const std::string& what, const json& old, const json& fresh,
@@ -131,12 +137,16 @@ bool reproduce_command(const RunArguments& arguments, const Console& console) {
                                      arguments.math.value_or(machine.at("math"))});
   json config = old.at("config");
   if (!arguments.data.empty()) config["data"]["source"] = arguments.data;
-  const Experiment experiment = parse(config, arguments.file);
+  Work work = {old.at("command"), config, parse_config(config, arguments.file)};
+  if (old.contains("teacher_cache")) work.teacher_cache = old["teacher_cache"].at("file");
   const RunFolder folder(
-      arguments.out.empty() ? free_run_folder(experiment.name + "-reproduced") : arguments.out,
+      arguments.out.empty() ? free_run_folder(work.experiment.name + "-reproduced") : arguments.out,
       false);
-  const json fresh = execute(old.at("command"), config, experiment, folder, false, device, console);
+  const json fresh = execute(work, folder, false, device, console);
   bool same = true;
+  if (!work.teacher_cache.empty())
+    same &= compare_line("teacher cache", old["teacher_cache"].at("digest"),
+                         fresh["teacher_cache"].at("digest"), console);
   for (const char* part : {"train", "test"})
     same &= compare_line(std::string("data ") + part, old.at("data").at(part),
                          fresh.at("data").at(part), console);

@@ -23,6 +23,7 @@ struct RunArguments {
   std::vector<std::string> set;       ///< path.key=value
   std::string data;                   ///< replaces data.source
   std::string out;                    ///< run folder; empty: a free one under runs/
+  std::string teacher_cache;          ///< distill: knowledge to learn from; empty: none
   std::optional<std::uint64_t> seed;  ///< replaces seeds
   bool resume = false;
   std::optional<std::string> device, math;  ///< not given: auto and exact, or as recorded
@@ -31,7 +32,8 @@ struct RunArguments {
 
 /// Both run the experiment of a run file (tools/experiment.h), print its table and leave a run
 /// folder. train takes a file without a teacher, distill one with a teacher and at least one arm
-/// that uses it. Throw on anything wrong.
+/// that uses it; with a teacher cache (tools/knowledge_cache.h) the one arm that it was made for,
+/// and no teacher. Throw on anything wrong.
 void train_command(const RunArguments& arguments, const Console& console);
 void distill_command(const RunArguments& arguments, const Console& console);
 

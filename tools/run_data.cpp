@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/tools/run_data.h>
 
+#include <algorithm>
+
 #include <limbeck/core/error.h>
+#include <limbeck/kernels/topk.h>
 
 namespace limbeck {
 namespace {
@@ -38,6 +41,13 @@ void check_classes(const std::vector<std::int64_t>& list, const std::string& pat
     LIMBECK_CHECK(c < classes, path, ": class ", c, "; ", data.name(), " has ", classes);
   LIMBECK_CHECK(static_cast<std::int64_t>(list.size()) < classes, path,
                 ": names every class; expected fewer");
+}
+
+void check_top_k(const Arm& arm, const std::string& path, const RunData& data) {
+  const std::int64_t most = std::min(data.output()[-1], kMaxTopk);
+  const std::int64_t top_k = arm.distill ? arm.distill->top_k : 0;
+  LIMBECK_CHECK(top_k <= most, path, ".distill.top_k: is ", top_k, "; ", data.name(), " has ",
+                data.output()[-1], " classes; expected at most ", most);
 }
 
 void check_recipe(const Recipe& recipe, const std::string& path, const RunData& data) {
@@ -84,6 +94,7 @@ void check_against_data(const Experiment& experiment, const RunData& data) {
     const std::string path = detail::concat("arms.", i);
     check_model(arm.model, path + ".model", data);
     check_recipe(arm.recipe, path + ".recipe", data);
+    check_top_k(arm, path, data);
     check_classes(arm.omit_classes, path + ".omit_classes", data);
     check_classes(arm.only_classes, path + ".only_classes", data);
     check_classes(arm.bias_sweep, path + ".bias_sweep", data);
