@@ -224,7 +224,8 @@ TEST_F(KnowledgeCacheTest, RefusesAnotherRun) {
   refuses("soft", "data.seed=1", ": its data_digest is \"");
   refuses("soft", "data.shift=0.5", "its preprocess is {");
   refuses("soft", "student.recipe.max_jitter=2",
-          "its augment is \"none\", that of arm \"soft\" \"crop 2, brightness 0, contrast 0\"");
+          "its augment is \"none\", that of arm \"soft\" \"crop 2, brightness 0, contrast 0, mixup "
+          "0, cutmix 0\"");
   refuses("soft", "teacher.dtype=\"bf16\"",
           "its source_dtype is \"f32\", that of arm \"soft\" \"bf16\"");
   refuses("soft", "arms.0.distill.top_k=3", "its logits is \"all\", that of arm \"soft\" \"top\"");
@@ -273,7 +274,8 @@ TEST_F(KnowledgeCacheTest, RefusesWhatCannotBeStored) {
   refuses("none", {},
           "there is no arm \"none\"; the file has \"soft\", \"top\", \"rich\", \"codes\"");
   refuses("soft", {"--set", "student.recipe.max_jitter=2"},
-          "arm \"soft\": recipe.augment: is \"crop 2, brightness 0, contrast 0\"; expected none");
+          "arm \"soft\": recipe.augment: is \"crop 2, brightness 0, contrast 0, mixup 0, cutmix "
+          "0\"; expected none");
   refuses("soft", {"--set", "arms.0.distill.source_state=\"frozen_batch_statistics\""},
           "is frozen_batch_statistics, which looks at whole batches");
   refuses("soft", {"--set", "arms.0.distill.mode=\"mutual\""},

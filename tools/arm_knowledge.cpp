@@ -128,7 +128,8 @@ std::string describe_augment(const Augment& augment) {
   const ImageVariation& vary = augment.vary;
   return detail::concat("crop ", vary.max_jitter, vary.reflect ? " reflected" : "",
                         vary.flip ? ", flip" : "", ", brightness ", vary.brightness, ", contrast ",
-                        vary.contrast);
+                        vary.contrast, ", mixup ", augment.mix.mixup, ", cutmix ",
+                        augment.mix.cutmix);
 }
 
 TapShapes tap_shapes(const ModelGraph& model, const Shape& input) {
