@@ -13,7 +13,7 @@ Variable label_loss(const Variable& logits, const Batch& part, double smoothing)
     return cross_entropy(logits, label_rows(labels),
                          {.mean_over = part.targets, .label_smoothing = smoothing});
   };
-  const Variable own = loss_of(part.labels);
+  Variable own = loss_of(part.labels);
   if (!part.other_labels.defined()) return own;
   return add(scale(own, part.label_weight),
              scale(loss_of(part.other_labels), 1 - part.label_weight));

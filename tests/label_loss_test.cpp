@@ -160,6 +160,19 @@ TEST(LabelLoss, TrainsToTheSameBitsForAnySplitOfTheBatch) {
   }
 }
 
+// Equal models of equal inputs have equal logits, whose divergence is exactly 0.
+TEST(LabelLoss, TeacherAndStudentSeeTheSameMixtures) {
+  SmallRun run(SmallLoss::teacher);
+  run.student = build_model({{28, 28, 1}, {layer("linear", 10)}}, 2);  // the teacher's weights
+  run.options.recipe.augment.mix = {.mixup = 1, .cutmix = 1};
+  run.options.recipe.schedule.lr = 0;
+  run.options.distill->ce_weight = 0;
+  run.options.report_every = 1;
+  std::vector<double> losses;
+  run.trainer().run([&](const Progress& p) { losses.push_back(p.loss); });
+  EXPECT_EQ(losses, std::vector<double>(9, 0));
+}
+
 TEST(LabelLoss, LogitsComputedBeforeAreOfImagesThatAreNotMixed) {
   expect_error([] { mixed_digest(SmallLoss::teacher_logits, {.mixup = 1}, 0); },
                "teacher logits computed before for data that is augmented");
