@@ -39,6 +39,19 @@ TEST(Compare, TheReportIsWhatTheMeasuresSay) {
   EXPECT_EQ(report["samples"][1]["index"], 14);
   EXPECT_EQ(report["samples"][1]["label"], data.test.labels.data<std::int32_t>()[14]);
   EXPECT_EQ(report["samples"][0]["image_width"], 28);
+  for (const json& sample : report["samples"]) {
+    const auto label = sample["label"].get<std::int32_t>();
+    const Tensor row_s = s.rows(sample["index"], sample["index"].get<std::int64_t>() + 1);
+    const Tensor row_t = t.rows(sample["index"], sample["index"].get<std::int64_t>() + 1);
+    const std::vector<ClassView> views =
+        top_classes(row_s.reshape({10}), row_t.reshape({10}), 4, 5, label);
+    ASSERT_EQ(sample["classes"].size(), views.size());
+    for (std::size_t c = 0; c < views.size(); ++c) {
+      EXPECT_EQ(sample["classes"][c]["class"], views[c].label);
+      EXPECT_EQ(sample["classes"][c]["student"], views[c].student);
+      EXPECT_EQ(sample["classes"][c]["teacher"], views[c].teacher);
+    }
+  }
   EXPECT_EQ(report["ledger"]["channels"].size(), 12u);
   EXPECT_EQ(report["ledger"]["measured"], 30);
   EXPECT_EQ(report["recovery"]["features"], 12);
@@ -61,6 +74,31 @@ TEST(Compare, ATwinHasEverything) {
   EXPECT_EQ(report["ledger"]["crossed"], report["ledger"]["count"]);
   for (std::size_t i = 0; i < 3; ++i)
     EXPECT_NEAR(report["layers"]["cka"][i][i].get<double>(), 1, 1e-12);
+}
+
+/// Equal but for the rounding of f32 in another order.
+void expect_near(const json& a, const json& b, const std::string& path) {
+  if (b.is_number_float()) {
+    EXPECT_NEAR(a.get<double>(), b.get<double>(), 1e-3 * (std::abs(b.get<double>()) + 1e-2))
+        << path;
+  } else if (b.is_structured()) {
+    ASSERT_EQ(a.size(), b.size()) << path;
+    for (const auto& [key, value] : b.items())
+      expect_near(b.is_array() ? a.at(std::stoul(key)) : a.at(key), value, path + "/" + key);
+  } else {
+    EXPECT_EQ(a, b) << path;
+  }
+}
+
+TEST(Compare, OnAGpuTheSame) {
+  if (cuda_device_count() == 0) GTEST_SKIP() << "no GPU";
+  SmallComparison small;
+  small.arguments.data.synthetic.test_samples = 20;
+  small.run();
+  const json here = small.report();
+  small.arguments.machine.device = "cuda:0";
+  small.run();
+  expect_near(small.report(), here, "");
 }
 
 TEST(Compare, LayersAreChosen) {
@@ -152,7 +190,8 @@ TEST(Compare, BadInputIsOneLine) {
       "--measurements: is of --recover; expected a layer there");
   images([](CompareArguments& a) { a.data.text.context = 8; },
          "--context: is of text; the format is idx");
-  images([](CompareArguments& a) { a.data.format = "jpegs"; }, "format is \"jpegs\"; expected idx");
+  images([](CompareArguments& a) { a.data.format = "jpegs"; },
+         "--format: is jpegs; expected idx, cifar10");
   const auto text = [](auto change, const std::string& message) {
     SmallTextComparison small;
     change(small);

@@ -4,6 +4,7 @@
 
 #include <limbeck/distill/effective_rank.h>
 #include <limbeck/distill/image_source.h>
+#include <limbeck/distill/layer_tap.h>
 #include <limbeck/distill/token_source.h>
 #include <limbeck/nn/model.h>
 #include <limbeck/tests/device_test.h>
@@ -102,6 +103,14 @@ TEST(LayerSimilarity, StepsOfText) {
   EXPECT_EQ(found.teacher, (std::vector<std::string>{"embedding", "head"}));
   const LayerSimilarity all = compare_layers(*student, data, *teacher, again, {.samples = 999});
   EXPECT_EQ(all.samples, 99);  // the last window's missing steps do not count
+  data.begin_epoch(spread_samples(13, 13), 0);
+  const Batch batch = data.fetch(0, 13, 0);
+  const auto steps = [&](ModelGraph& model, std::size_t layer) {
+    const Tensor tap = layer_tap(model, layer, batch);
+    return tap.reshape({104, tap.dim(2)}).rows(0, 99);
+  };
+  EXPECT_NEAR(all.cka.data<double>()[1],
+              cka(steps(*student, 0), steps(*teacher, 1), CkaKind::unbiased), 1e-12);
 }
 
 TEST(LayerSimilarity, OnAGpuTheSameWithinRounding) {
@@ -113,6 +122,12 @@ TEST(LayerSimilarity, OnAGpuTheSameWithinRounding) {
   const LayerSimilarity here = compare_layers(*student, data, *teacher, again, {});
   const LayerSimilarity there = compare_layers(*s, moved, *t, more, {});
   expect_close(to_doubles(there.cka), to_doubles(here.cka), 1e-5);  // f32 layers
+}
+
+TEST(SpreadSamples, AreEvenlySpread) {
+  EXPECT_EQ(spread_samples(3, 10), (std::vector<std::int32_t>{0, 3, 6}));
+  EXPECT_EQ(spread_samples(4, 4), (std::vector<std::int32_t>{0, 1, 2, 3}));
+  EXPECT_TRUE(spread_samples(0, 4).empty());
 }
 
 TEST(LayerSimilarity, Rejections) {

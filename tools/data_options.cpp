@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/tools/data_options.h>
 
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 
 #include <limbeck/core/error.h>
@@ -34,6 +36,10 @@ DataConfig data_config(const DataArguments& data, const std::string& weights) {
   config.synthetic = data.synthetic;
   config.synthetic.train_samples = 1;  // not looked at, and the test part is the same
   config.folder = {data.format, data.images};
+  const auto formats = {"idx", "cifar10", "cifar100", "npy", "folder", "text", "tokens"};
+  LIMBECK_CHECK(std::find(formats.begin(), formats.end(), data.format) != formats.end(),
+                "--format: is ", data.format,
+                "; expected idx, cifar10, cifar100, npy, folder, text or tokens");
   if (data.format != "text" && data.format != "tokens") {
     LIMBECK_CHECK(data.text.context == 0 && data.text.vocabulary == 0,
                   data.text.context != 0 ? "--context" : "--vocabulary",

@@ -28,8 +28,9 @@ std::string bits_unit(const TestSamples& samples) {
 
 std::string metrics_table(const std::vector<MeasuredModel>& models, const TestSamples& samples) {
   const bool text = samples.is_text(), brier = models.front().brier.has_value();
-  std::vector<std::vector<std::string>> rows = {
-      {"model", "parameters", "test errors", "accuracy", "NLL", "ECE"}};
+  std::vector<std::vector<std::string>> rows = {{"model", "parameters", "test errors", "accuracy",
+                                                 "NLL",
+                                                 detail::concat("ECE, ", kEceBins, " bins")}};
   if (brier) rows[0].push_back("Brier");
   if (text) rows[0].insert(rows[0].begin() + 2, bits_unit(samples));
   for (const MeasuredModel& model : models) {
