@@ -6,6 +6,8 @@
 #
 #   tools/peers/run.sh [options]            one distillation step; compare.py's options:
 #                                           --threads 1 2 --passes 5 --seconds 1
+#   tools/peers/run.sh train [options]      training steps of small models; train.py's options:
+#                                           --threads 1 2 --passes 5 --seconds 1 --compile
 #   tools/peers/run.sh kernels [stem...] [options]    kernels; kernels.py's options:
 #                                           --device cuda --threads 1 2 --passes 3 --seconds 0.5
 set -euo pipefail
@@ -13,8 +15,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source tools/build.sh
 
 script=compare
-if [[ ${1:-} == kernels ]]; then
-  script=kernels
+if [[ ${1:-} == kernels || ${1:-} == train ]]; then
+  script=$1
   shift
 fi
 folder=build/peers gpu=off
