@@ -52,6 +52,8 @@ struct Counted {
 TEST(ModelFiles, EachHasItsParameters) {
   for (const Counted& counted : {
            Counted{"lenet.json", "{}", 61706},
+           Counted{"vgg8.json", R"({"classes": 100})", 3965028},
+           Counted{"vgg13.json", R"({"classes": 100})", 9462180},
            Counted{"resnet20.json", "{}", 272474},
            Counted{"resnet20.json", R"({"projection": 0})", 269722},
            Counted{"resnet56.json", R"({"projection": 0})", 853018},

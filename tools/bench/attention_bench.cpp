@@ -18,10 +18,12 @@ void bench_attention(Bench& bench) {
   struct Case {
     std::int64_t N, T, H, D;
     bool causal;
+    double dropout = 0;
   };
-  for (const Case& c : {Case{8, 128, 4, 32, true}, Case{8, 256, 4, 32, true},
-                        Case{4, 197, 3, 64, false}, Case{1, 1024, 12, 64, true}}) {
-    const AttentionOptions options{.causal = c.causal};
+  for (const Case& c :
+       {Case{8, 128, 4, 32, true}, Case{8, 256, 4, 32, true}, Case{8, 256, 4, 32, true, 0.1},
+        Case{4, 197, 3, 64, false}, Case{1, 1024, 12, 64, true}}) {
+    const AttentionOptions options{.causal = c.causal, .dropout = {.p = c.dropout}};
     const auto make = [&] {
       Slot s{bench.zeros({c.N, c.T, c.H, c.D}), bench.zeros({c.N, c.H, c.T}),
              bench.zeros({c.N, c.T, 3 * c.H, c.D}), bench.random({c.N, c.T, 3 * c.H, c.D}),
@@ -31,8 +33,9 @@ void bench_attention(Bench& bench) {
     };
     const double scores = static_cast<double>(c.N * c.H * c.T * c.T) * (c.causal ? 0.5 : 1);
     const double row_bytes = 4.0 * static_cast<double>(c.N * c.T * c.H * c.D);
-    const std::string shape = detail::concat("N=", c.N, " T=", c.T, " H=", c.H, " D=", c.D,
-                                             " causal=", c.causal ? 1 : 0, " f32");
+    const std::string shape =
+        detail::concat("N=", c.N, " T=", c.T, " H=", c.H, " D=", c.D, " causal=", c.causal ? 1 : 0,
+                       c.dropout > 0 ? " dropout f32" : " f32");
     const double products = 2 * scores * static_cast<double>(c.D);
     // Reads q, k, v and writes y; reads those and dy, y and writes three gradients.
     bench.time("attention/forward", shape,
