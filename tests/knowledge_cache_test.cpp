@@ -185,6 +185,8 @@ TEST_F(KnowledgeCacheTest, OfHalfTheBytesItTeachesNearlyTheSame) {
   ASSERT_EQ(encode("rich", weights_, {"--dtype", "bf16"}).code, 0);
   const Outcome outcome = distill("rich", "half");
   ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(2 * result("half", "rich")["knowledge_bytes"].get<int>(),
+            result("live", "rich")["knowledge_bytes"]);
   EXPECT_NE(result("half", "rich")["digest"], result("live", "rich")["digest"]);
   EXPECT_NEAR(result("half", "rich")["test"]["nll"].get<double>(),
               result("live", "rich")["test"]["nll"].get<double>(), 0.05);

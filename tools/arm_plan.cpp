@@ -35,12 +35,21 @@ struct Ends {
   bool to_student;  ///< the receiver has the student's role
 };
 
-/// Of the largest logits, where not all are read, there are values, classes and what is left.
+/// In f32, as a cache stores them (tools/knowledge_cache.h).
 std::int64_t knowledge_bytes(const Lesson& lesson, std::int64_t classes, std::int64_t top_k = 0) {
-  std::int64_t numbers = wants_logits(lesson) ? (top_k > 0 ? 2 * top_k + 1 : classes) : 0;
+  const std::int64_t number = sizeof(float), index = classes > 256 ? 4 : 1;
+  std::int64_t bytes = 0;
+  if (wants_logits(lesson))
+    bytes += top_k > 0 ? top_k * (number + index) + number : classes * number;
   for (const FeatureLesson& feature : lesson.features)
-    numbers += feature.loss->code_shape().numel();
-  return numbers * static_cast<std::int64_t>(sizeof(float));
+    bytes += feature.loss->code_shape().numel() * number;
+  return bytes;
+}
+
+std::int64_t knowledge_bytes(const Lesson& lesson, const KnowledgeCache& cache) {
+  std::int64_t bytes = wants_logits(lesson) ? logit_bytes(cache) : 0;
+  for (std::size_t f = 0; f < lesson.features.size(); ++f) bytes += code_bytes(cache, f);
+  return bytes;
 }
 
 Lesson virtual_lesson(const DistillConfig& config, std::int64_t classes) {
@@ -229,8 +238,9 @@ ArmPlan plan_lesson(const DistillConfig& config, const ArmModel& receiver, const
   LIMBECK_CHECK(before || config.cache || config.top_k == 0, "distill.top_k: is ", config.top_k,
                 " for samples that look different at every step; expected images that nothing ",
                 "varies, and source_state frozen_eval");
-  const std::int64_t top_k = config.cache ? config.cache->origin.top_k : config.top_k;
-  plan.knowledge_bytes = knowledge_bytes(plan.lessons[0], data.classes, top_k);
+  plan.knowledge_bytes = config.cache
+                             ? knowledge_bytes(plan.lessons[0], *config.cache)
+                             : knowledge_bytes(plan.lessons[0], data.classes, config.top_k);
   if (config.cache)
     put_in_place(plan, config.cache->knowledge, data.device);
   else if (before)
