@@ -73,10 +73,12 @@ namespace {
 
 constexpr std::int64_t kMaxColumns = 256;
 
-/// Columns per task: few enough for 16 tasks, but whole registers, and no more than stay at hand.
-/// Part of the result, as a row's sum is taken per task.
+constexpr std::int64_t kLeastColumns = 32;
+
+/// Columns per task: few enough for 4 tasks, but whole registers, enough to pay for a row's sum, and
+/// no more than stay at hand. Part of the result, as a row's sum is taken per task.
 std::int64_t task_columns(std::int64_t C) {
-  return std::clamp((C / 16 + kLanes - 1) / kLanes * kLanes, std::int64_t{kLanes}, kMaxColumns);
+  return std::clamp((C / 4 + kLanes - 1) / kLanes * kLanes, kLeastColumns, kMaxColumns);
 }
 
 template <class F>
