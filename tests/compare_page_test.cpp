@@ -183,6 +183,13 @@ TEST(Svg, NumbersAndText) {
             "&lt;a &amp; &quot;b&quot; &#39;c&#39;&gt;\xef\xbf\xbd\n");
 }
 
+TEST(Svg, NamesAreCutBetweenCharacters) {
+  EXPECT_EQ(shortened("äöüß", 4), "äöüß");
+  EXPECT_EQ(shortened("äöüß", 3), "äö…");
+  EXPECT_EQ(shortened("äöüß", 3, true), "…üß");
+  EXPECT_EQ(characters_of("a…ß"), 3u);
+}
+
 TEST(BoundNumber, SmallOnesKeepTwoDigits) {
   EXPECT_EQ(number_text(0.95524), "0.9552");
   EXPECT_EQ(number_text(12), "12");

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include <limbeck/core/error.h>
 #include <limbeck/tools/svg.h>
 
 namespace limbeck {
@@ -40,7 +41,7 @@ std::string html_table(const std::vector<std::vector<std::string>>& rows) {
     out += "<tr>";
     for (std::size_t c = 0; c < rows[r].size(); ++c) {
       const std::string tag = r == 0 || c == 0 ? "th" : "td";
-      out += "<" + tag + ">" + rows[r][c] + "</" + tag + ">";
+      out += detail::concat("<", tag, ">", rows[r][c], "</", tag, ">");
     }
     out += "</tr>\n";
   }

@@ -93,7 +93,7 @@ std::string draw_gaps(const json& report) {
     const std::string& name = names[shown[i]];
     svg.rect(gap < 0 ? kMiddle - width : kMiddle, y, width, kRow - 5, "student",
              name + ": " + number_text(json(gap)));
-    svg.text(kMiddle - kHalf - 12, y + 12, escape_html(name.substr(0, 40)), "end");
+    svg.text(kMiddle - kHalf - 12, y + 12, escape_html(shortened(name, 16)), "end");
     svg.text(kMiddle + kHalf + 12, y + 12, number_text(json(gap)), "start", "label",
              bound_to(path));
   }

@@ -40,8 +40,7 @@ std::string draw_ranks(const json& report, const std::string& who, double most) 
     const double rank = number_at(report, path), y = 6 + kRow * static_cast<double>(i);
     const std::string& name = names[i];
     svg.rect(kLeft, y, rank / most * kWidth, kRow - 5, who, name + ": " + number_text(json(rank)));
-    svg.text(kLeft - 8, y + 12,
-             escape_html(name.size() > 24 ? "…" + name.substr(name.size() - 23) : name), "end");
+    svg.text(kLeft - 8, y + 12, escape_html(shortened(name, 24, true)), "end");
     svg.text(kLeft + rank / most * kWidth + 6, y + 12, number_text(json(rank), 1), "start", "label",
              bound_to(path));
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <limbeck/core/error.h>
 #include <limbeck/tools/bound_number.h>
 #include <limbeck/tools/compare_html.h>
 #include <limbeck/tools/svg.h>
@@ -150,7 +151,7 @@ std::string models_body(const json& report) {
                                                  "Brier"}};
   if (text) rows[0].push_back(escape_html(report.at("data").at("bits_unit").get<std::string>()));
   for (const std::string who : {"student", "teacher"}) {
-    rows.push_back({"<span class=\"key " + who + "\"></span>" + who});
+    rows.push_back({detail::concat("<span class=\"key ", who, "\"></span>", who)});
     for (const char* what : {"parameters", "samples", "errors", "accuracy", "nll", "ece", "brier"})
       rows.back().push_back(bound_number(report, "/" + who + "/" + what));
     if (text) rows.back().push_back(bound_number(report, "/" + who + "/bits"));

@@ -2,6 +2,7 @@
 // Of limbeck compare's page: single samples through the eyes of both models.
 #include <algorithm>
 
+#include <limbeck/core/error.h>
 #include <limbeck/tools/bound_number.h>
 #include <limbeck/tools/compare_html.h>
 #include <limbeck/tools/svg.h>
@@ -34,14 +35,13 @@ std::string draw_classes(const json& report, std::size_t i) {
     const double y = 4 + kRow * static_cast<double>(c);
     const bool label = views[c].at("class") == sample.at("label");
     const std::string name = name_of(sample, views[c]);
-    svg.text(kLeft - 8, y + 20, escape_html(name.size() > 16 ? name.substr(0, 15) + "…" : name),
-             "end", label ? "bold" : "label");
+    svg.text(kLeft - 8, y + 20, escape_html(shortened(name, 16)), "end", label ? "bold" : "label");
     double line = y + 2;
     for (const std::string who : {"teacher", "student"}) {
-      const std::string path =
-          "/samples/" + std::to_string(i) + "/classes/" + std::to_string(c) + "/" + who;
+      const std::string path = detail::concat("/samples/", i, "/classes/", c, "/", who);
       const double p = number_at(report, path);
-      svg.rect(kLeft, line, p * kWidth, 12, who, name + ", " + who + ": " + number_text(json(p)));
+      svg.rect(kLeft, line, p * kWidth, 12, who,
+               detail::concat(name, ", ", who, ": ", number_text(json(p))));
       svg.text(kLeft + p * kWidth + 5, line + 10, number_text(json(p), 3), "start", "small",
                bound_to(path));
       line += 14;

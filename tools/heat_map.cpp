@@ -13,22 +13,12 @@ constexpr std::size_t kLongestName = 22;
 constexpr double kCharacter = 6.6;  // mean width of one in 12 px
 constexpr double kRoomForName = 11, kRoomForNumber = 30;
 
-std::size_t characters(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](unsigned char c) { return (c & 0xc0u) != 0x80u; }));
-}
-
 /// The end of a long name: layers differ there.
-std::string cut(const std::string& name) {
-  if (characters(name) <= kLongestName) return name;
-  std::size_t from = name.size() - kLongestName + 1;
-  while (from < name.size() && (static_cast<unsigned char>(name[from]) & 0xc0u) == 0x80u) ++from;
-  return "…" + name.substr(from);
-}
+std::string cut(const std::string& name) { return shortened(name, kLongestName, true); }
 
 double longest(const std::vector<std::string>& names) {
   std::size_t most = 0;
-  for (const std::string& name : names) most = std::max(most, characters(cut(name)));
+  for (const std::string& name : names) most = std::max(most, characters_of(cut(name)));
   return kCharacter * static_cast<double>(most);
 }
 

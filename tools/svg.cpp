@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/tools/svg.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -31,6 +32,31 @@ std::string escape_html(std::string_view text) {
     }
   }
   return out;
+}
+
+namespace {
+
+bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xc0u) != 0x80u; }
+
+/// Where character i begins.
+std::size_t place_of(const std::string& text, std::size_t i) {
+  std::size_t at = 0, seen = 0;
+  for (; at < text.size(); ++at)
+    if (begins_character(text[at]) && seen++ == i) break;
+  return at;
+}
+
+}  // namespace
+
+std::size_t characters_of(const std::string& text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins_character));
+}
+
+std::string shortened(const std::string& text, std::size_t most, bool keep_end) {
+  const std::size_t count = characters_of(text);
+  if (count <= most) return text;
+  if (keep_end) return "…" + text.substr(place_of(text, count - most + 1));
+  return text.substr(0, place_of(text, most - 1)) + "…";
 }
 
 std::string svg_number(double value) {

@@ -11,6 +11,11 @@ namespace limbeck {
 /// end and tab become U+FFFD, which no page may lack.
 std::string escape_html(std::string_view text);
 
+/// As many characters of UTF-8.
+std::size_t characters_of(const std::string& text);
+/// Text of at most `most` characters: its start, or with keep_end its end, and an ellipsis.
+std::string shortened(const std::string& text, std::size_t most, bool keep_end = false);
+
 /// A length or place in a drawing, with two digits after the point at most.
 std::string svg_number(double value);
 
