@@ -25,8 +25,9 @@ Variable kernel_mmd(const Variable& s, const Tensor& t, const KernelMmdOptions& 
 /// vanish where the rows meet (Cheng et al., ICLR 2023), so that the gradient would be noise.
 Variable fourier_mmd(const Variable& s, const Tensor& t, const Tensor& frequencies);
 
-/// Medians of the distances between any two of the first `rows` rows of x (M,D); 1 where that is 0
-/// or there is one row. Computed on the host.
+/// Medians of the distances between any two of the first `rows` rows of x (M,D), of an even number
+/// of them the larger one in the middle; 1 where that is 0 or there is one row. Computed on the
+/// host.
 struct MedianDistances {
   double euclidean = 1, sum_of_sizes = 1;  ///< of |x - y|_2 and |x - y|_1
 };

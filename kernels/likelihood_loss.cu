@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block has 32 neighbouring columns of a slab of rows, 8 threads to a column: rows are summed
-// across its warps, columns along them. Slabs depend on the shape only, and all sums are finished
-// in an order fixed by the index.
+// A block has 32 neighbouring columns of a slab of rows, 8 threads to a column: a row is summed
+// along a warp, a column across the block's 8. Slabs depend on the shape only, and all sums are
+// finished in an order fixed by the index.
 #include <limbeck/kernels/likelihood_loss.h>
 
 #include <algorithm>

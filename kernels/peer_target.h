@@ -13,9 +13,7 @@ namespace limbeck {
 ///   weighted:            sum_i weights_i z_i
 ///   mean_probabilities:  tau log(1/K sum_i softmax(z_i / tau)): softmax(target / tau) is the mean
 ///   lowest_loss:         z_i of the peer with the least -log softmax(z_i)_y, the first of equals
-///   best_mixture:        sum_i a_i z_i with the a_i >= 0, sum 1, for which -log softmax(target)_y
-///   is
-///                        least
+///   best_mixture:        sum_i a_i z_i, a_i >= 0, sum 1, with the least -log softmax(target)_y
 ///   min_logit:           min_i (z_iv - z_iy) for every class v
 /// the last three being KDCL's naive, linear and min-logit ones (Guo et al. 2020).
 enum class PeerTarget { weighted, mean_probabilities, lowest_loss, best_mixture, min_logit };

@@ -3,8 +3,7 @@
 
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/math.h>
-#include <limbeck/core/parallel.h>
-#include <limbeck/core/simd.h>
+#include <limbeck/kernels/each_row.h>
 #include <limbeck/kernels/norm_checks.h>
 #include <limbeck/kernels/row_checks.h>
 #include <limbeck/kernels/wide_sum.h>
@@ -25,26 +24,12 @@ void row_squares_backward(Tensor& dx, const Tensor& dq, const Tensor& x) {
 }
 
 namespace cpu {
-namespace {
-
-constexpr std::int64_t kPiece = 32768;  // elements per task, about
-
-/// Calls body(row) inside simd() for all rows, in parallel.
-template <class Body>
-void for_each_row(const Tensor& x, Body body) {
-  parallel_ranges(x.dim(0), kPiece / x.dim(1) + 1, [=](std::int64_t begin, std::int64_t end) {
-    simd([=](auto) {
-      for (std::int64_t n = begin; n < end; ++n) body(n);
-    });
-  });
-}
-
-}  // namespace
 
 void row_squares_forward(Tensor& q, const Tensor& x) {
   visit_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
     using F = ComputeType<T>;
-    for_each_row(x, [in = x.data<T>(), out = q.data<F>(), C = x.dim(1)](std::int64_t n) {
+    const std::int64_t C = x.dim(1);
+    for_each_row(x.dim(0), C, [in = x.data<T>(), out = q.data<F>(), C](std::int64_t n) {
       F sum[1];
       wide_sums(sum, C, [row = in + n * C](auto& s, std::int64_t lane, std::int64_t c) {
         const F v = static_cast<F>(row[c]);
@@ -58,8 +43,11 @@ void row_squares_forward(Tensor& q, const Tensor& x) {
 void row_squares_backward(Tensor& dx, const Tensor& dq, const Tensor& x) {
   visit_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
     using F = ComputeType<T>;
-    for_each_row(x, [in = x.data<T>(), grad = dq.data<F>(), out = dx.data<T>(),
-                     C = x.dim(1)](std::int64_t n) {
+    const std::int64_t C = x.dim(1);
+    const T* in = x.data<T>();
+    const F* grad = dq.data<F>();
+    T* out = dx.data<T>();
+    for_each_row(x.dim(0), C, [=](std::int64_t n) {
       const F twice = 2 * grad[n];
 #pragma omp simd
       for (std::int64_t c = n * C; c < (n + 1) * C; ++c) out[c] = twice * static_cast<F>(in[c]);

@@ -5,8 +5,7 @@
 
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/math.h>
-#include <limbeck/core/parallel.h>
-#include <limbeck/core/simd.h>
+#include <limbeck/kernels/each_row.h>
 #include <limbeck/kernels/norm_checks.h>
 #include <limbeck/kernels/row_checks.h>
 #include <limbeck/kernels/wide_sum.h>
@@ -38,18 +37,6 @@ void row_norms_backward(Tensor& dx, const Tensor& dnorm, const Tensor& y) {
 namespace cpu {
 namespace {
 
-constexpr std::int64_t kPiece = 32768;  // elements per task, about
-
-/// Calls body(row) inside simd() for all rows, in parallel.
-template <class Body>
-void for_each_row(const Tensor& x, Body body) {
-  parallel_ranges(x.dim(0), kPiece / x.dim(1) + 1, [&](std::int64_t begin, std::int64_t end) {
-    simd([&](auto) {
-      for (std::int64_t n = begin; n < end; ++n) body(n);
-    });
-  });
-}
-
 /// The sum of a_d b_d.
 template <class F, class T>
 F dot(const T* a, const T* b, std::int64_t D) {
@@ -69,7 +56,7 @@ void unit_rows_forward(Tensor& y, Tensor& norm, const Tensor& x) {
     const T* in = x.data<T>();
     T* out = y.data<T>();
     F* norms = norm.data<F>();
-    for_each_row(x, [=](std::int64_t n) {
+    for_each_row(x.dim(0), D, [=](std::int64_t n) {
       const T* row = in + n * D;
       T* to = out + n * D;
       const F squares = dot<F>(row, row, D);
@@ -89,7 +76,7 @@ void unit_rows_backward(Tensor& dx, const Tensor& dy, const Tensor& y, const Ten
     const T *grad = dy.data<T>(), *unit = y.data<T>();
     const F* norms = norm.data<F>();
     T* out = dx.data<T>();
-    for_each_row(y, [=](std::int64_t n) {
+    for_each_row(y.dim(0), D, [=](std::int64_t n) {
       const T *g = grad + n * D, *u = unit + n * D;
       T* to = out + n * D;
       const F along = dot<F>(g, u, D);
@@ -108,7 +95,7 @@ void row_norms_backward(Tensor& dx, const Tensor& dnorm, const Tensor& y) {
     const T* unit = y.data<T>();
     const F* grad = dnorm.data<F>();
     T* out = dx.data<T>();
-    for_each_row(y, [=](std::int64_t n) {
+    for_each_row(y.dim(0), D, [=](std::int64_t n) {
       const T* u = unit + n * D;
       T* to = out + n * D;
       const F g = grad[n];

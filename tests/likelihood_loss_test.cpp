@@ -242,6 +242,14 @@ TEST_P(LikelihoodLossTest, NoRows) {
   EXPECT_EQ(to_doubles(out.dkappa.value), (Values{0, 0}));
 }
 
+TEST_P(LikelihoodLossTest, NothingAskedForTakesNothing) {
+  expect_no_launch();
+  const LikelihoodParameters p = parameters(Likelihood::mixture, {0, 0}, {0, 0}, {0, 0});
+  LikelihoodOutputs none;
+  likelihood_loss_forward_with_grad(none, make({1, 2}, {1, 2}), make({3, 4}, {1, 2}), p, {});
+  EXPECT_FALSE(none.dmu.defined());
+}
+
 TEST(LikelihoodLoss, RowBlocksAddUpToTheBitsOfTheWhole) {
   const std::int64_t R = 40, C = 70;
   const Tensor mu = Tensor::from(random_values(R * C, 2, 1), {R, C}).to(DType::f32);
