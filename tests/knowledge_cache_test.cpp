@@ -297,6 +297,18 @@ TEST_F(KnowledgeCacheTest, RefusesWhatCannotBeStored) {
   refuses("soft", {"--top-k", "3"}, "--top-k: is 3 and teaches forward KL alone");
 }
 
+TEST_F(KnowledgeCacheTest, TheLargestLogitsAreOfForwardKlAndSamplesAsTheyAre) {
+  const auto refuses = [&](const std::string& set, const std::string& part) {
+    expect_refusal(limbeck({"distill", file("run.json"), "--out", file("refused"), "--device",
+                            device_, "--set", set}),
+                   part);
+  };
+  refuses("arms.1.distill.tvd_weight=1", "arms.1.distill.top_k: is 3 and teaches forward KL alone");
+  refuses("arms.1.distill.mode=\"mutual\"", "arms.1.distill.top_k: is of mode forward and reverse");
+  refuses("arms.1.distill.virtual_teacher={}", "arms.1.distill.top_k: is of a source's logits");
+  refuses("student.recipe.max_jitter=1", "arms.1.distill.top_k: is 3, of logits computed once");
+}
+
 TEST_F(KnowledgeCacheTest, RefusesFilesThatAreNoCache) {
   const auto refuses = [&](const SafetensorsFile& contents, const std::string& part) {
     write_safetensors(cache("bad"), contents);

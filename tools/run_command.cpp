@@ -71,8 +71,8 @@ json execute(const Work& work, const RunFolder& folder, bool resume, Device devi
   Experiment experiment = work.experiment;
   if (resume) check_same_run(folder.read_run(), record, folder.path().string());
   const RunData data = load_run_data(experiment.data);
-  check_against_data(experiment, data);
   if (cache) learn_from_cache(experiment, *cache, work.teacher_cache, data);
+  check_against_data(experiment, data);
   record["data"] = {
       {"name", data.name()}, {"train", data.train_digest()}, {"test", data.test_digest()}};
   folder.write_run(record);

@@ -46,6 +46,8 @@ void check_classes(const std::vector<std::int64_t>& list, const std::string& pat
 void check_top_k(const Arm& arm, const std::string& path, const RunData& data) {
   const std::int64_t most = std::min(data.output()[-1], kMaxTopk);
   const std::int64_t top_k = arm.distill ? arm.distill->top_k : 0;
+  LIMBECK_CHECK(top_k == 0 || !arm.recipe.augment.any(), path, ".distill.top_k: is ", top_k,
+                ", of logits computed once for images that the recipe varies; expected no augment");
   LIMBECK_CHECK(top_k <= most, path, ".distill.top_k: is ", top_k, "; ", data.name(), " has ",
                 data.output()[-1], " classes; expected at most ", most);
 }
