@@ -75,7 +75,7 @@ TEST(RecoveryReport, StandardisedCodesAreRecoveredToo) {
   const std::int64_t N = 20, D = 128;
   const Tensor t = rectified(N, D, 0.03);
   CompressedSensing cs(
-      {D}, {D}, {.K = 96, .mean = Tensor::full({D}, 0.2), .deviation = Tensor::full({D}, 0.5)},
+      {D}, {D}, {.K = 96, .mean = Tensor::full({D}, 0.2), .variance = Tensor::full({D}, 0.25)},
       DType::f64);
   const RecoveryReport r =
       recovery_report(cs.rows(cs.encode(t)), cs.measurement(), t, {.sparsity = 12});
