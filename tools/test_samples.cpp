@@ -2,6 +2,7 @@
 #include <limbeck/tools/test_samples.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include <limbeck/core/error.h>
 
@@ -18,7 +19,7 @@ std::vector<std::uint8_t> bytes_of(const Tensor& image) {
   const float range = *high > *low ? *high - *low : 1;
   std::vector<std::uint8_t> bytes;
   for (const float v : values)
-    bytes.push_back(static_cast<std::uint8_t>(255 * (v - *low) / range + 0.5f));
+    bytes.push_back(static_cast<std::uint8_t>(std::lround(255 * (v - *low) / range)));
   return bytes;
 }
 
