@@ -10,6 +10,7 @@
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
 #include <limbeck/kernels/cross_entropy.h>
+#include <limbeck/kernels/each_row.h>
 #include <limbeck/kernels/row_checks.h>
 
 namespace limbeck {
@@ -85,16 +86,6 @@ template <class T>
   for (std::int64_t v = 1; v < rows.V; ++v)
     if (rows.at(n, v) > rows.at(n, best)) best = v;
   return best;
-}
-
-template <class Body>
-void for_each_row(std::int64_t N, std::int64_t V, const Body& body) {
-  parallel_ranges(N, std::max<std::int64_t>(1, 16384 / V),
-                  [&](std::int64_t begin, std::int64_t end) {
-                    simd([&](auto) {
-                      for (std::int64_t n = begin; n < end; ++n) body(n);
-                    });
-                  });
 }
 
 template <class T, class F = ComputeType<T>>

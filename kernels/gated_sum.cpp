@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/gated_sum.h>
 
-#include <algorithm>
-
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/math.h>
-#include <limbeck/core/parallel.h>
-#include <limbeck/core/simd.h>
+#include <limbeck/kernels/each_row.h>
 
 namespace limbeck {
 namespace {
@@ -88,16 +85,6 @@ template <class T, class F = ComputeType<T>>
 [[gnu::always_inline]] inline void scale_row(T* y, F gate, const T* x, std::int64_t V) {
 #pragma omp simd
   for (std::int64_t v = 0; v < V; ++v) y[v] = T(gate * static_cast<F>(x[v]));
-}
-
-template <class Body>
-void for_each_row(std::int64_t N, std::int64_t V, const Body& body) {
-  parallel_ranges(N, std::max<std::int64_t>(1, 16384 / V),
-                  [&](std::int64_t begin, std::int64_t end) {
-                    simd([&](auto) {
-                      for (std::int64_t n = begin; n < end; ++n) body(n);
-                    });
-                  });
 }
 
 }  // namespace

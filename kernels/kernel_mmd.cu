@@ -28,28 +28,33 @@ struct Args {
 };
 
 /// A block per row of s and t, a warp per pair: a row of s is paired with all rows, one of t with
-/// those of t. Reads (B + M) D elements per block, mostly from L2.
+/// those of t. Row i of s and row i of t belong to the same warp, so that equal populations have
+/// sums of the same bits. Reads (B + M) D elements per block, mostly from L2.
 template <class T>
 LIMBECK_KERNEL mmd_pairs_kernel(Args<T> args) {
   LIMBECK_SHARED(float, partial, [kWarps][2]);
   const std::int64_t a = blockIdx.x, all = args.B + args.M;
   const T* x = args.row(a);
   float total[2] = {0, 0};
-  for (std::int64_t b = (a < args.B ? 0 : args.B) + gpu::warp(); b < all; b += kWarps) {
-    const T* y = args.row(b);
-    float apart[2] = {0, 0};
-    for (int d = gpu::lane(); d < args.D; d += gpu::kWarp) {
-      const float difference = static_cast<float>(y[d]) - static_cast<float>(x[d]);
-      apart[0] = math::fma(difference, difference, apart[0]);
-      apart[1] += difference < 0.0f ? -difference : difference;
+  const auto add_pairs = [&](float& sum, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t b = begin + gpu::warp(); b < end; b += kWarps) {
+      const T* y = args.row(b);
+      float apart[2] = {0, 0};
+      for (int d = gpu::lane(); d < args.D; d += gpu::kWarp) {
+        const float difference = static_cast<float>(y[d]) - static_cast<float>(x[d]);
+        apart[0] = math::fma(difference, difference, apart[0]);
+        apart[1] += difference < 0.0f ? -difference : difference;
+      }
+      gpu::warp_reduce(apart, gpu::Sum{});
+      const KernelPair<float> pair = args.kernel(apart[0], apart[1]);
+      sum += pair.k;
+      if (gpu::lane() != 0 || args.pairs == nullptr || a >= args.B) continue;
+      args.pairs[a * all + b] = pair.pull;
+      args.pairs[(args.B + a) * all + b] = pair.push;
     }
-    gpu::warp_reduce(apart, gpu::Sum{});
-    const KernelPair<float> pair = args.kernel(apart[0], apart[1]);
-    total[b < args.B ? 0 : 1] += pair.k;
-    if (gpu::lane() != 0 || args.pairs == nullptr || a >= args.B) continue;
-    args.pairs[a * all + b] = pair.pull;
-    args.pairs[(args.B + a) * all + b] = pair.push;
-  }
+  };
+  if (a < args.B) add_pairs(total[0], 0, args.B);
+  add_pairs(total[1], args.B, all);
   if (gpu::lane() == 0)
     for (int k = 0; k < 2; ++k) partial[gpu::warp()][k] = total[k];
   gpu::sync_block();

@@ -90,6 +90,16 @@ TEST_P(GatedSumTest, GradientsOfABilinearFunction) {
   }
 }
 
+TEST_P(GatedSumTest, NoRows) {
+  expect_no_launch();
+  const std::vector<Tensor> peers = make_peers(2, {0, 3});
+  const Tensor gates = make_like({0, 2});
+  Tensor y = make_like({0, 3}), dgates = make_like({0, 2});
+  gated_sum_forward(y, gates, peers);
+  std::vector<Tensor> dpeers = {make_like({0, 3}), Tensor()};
+  gated_sum_backward(dgates, dpeers, y, gates, peers);
+}
+
 TEST(GatedSum, SameBitsForThreadsAndInstructionSets) {
   expect_same_bits([] {
     std::vector<Tensor> peers;

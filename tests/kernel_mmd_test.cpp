@@ -79,13 +79,16 @@ TEST_P(KernelMmdTest, MatchesComposition) {
 }
 
 TEST_P(KernelMmdTest, EqualPopulationsAreZeroApart) {
-  const Tensor s = random({6, 20}, 1);
-  const Outcome out = run(s, s, {.sigma_rbf = 2, .sigma_laplace = 7});
-  EXPECT_EQ(to_doubles(out.loss), Values{0});
-  // Each pair occurs with both signs.
-  for (const double g : to_doubles(out.ds)) EXPECT_NEAR(g, 0, 1e-7);
-  EXPECT_GT(to_doubles(run(s, random({6, 20}, 2), {.sigma_rbf = 2, .sigma_laplace = 7}).loss)[0],
-            0.01);
+  // A number of rows that warps do not share evenly, too.
+  for (const std::int64_t B : {6, 13, 19}) {
+    const Tensor s = random({B, 20}, 1);
+    const Outcome out = run(s, s, {.sigma_rbf = 2, .sigma_laplace = 7});
+    EXPECT_EQ(to_doubles(out.loss), Values{0}) << B;
+    // Each pair occurs with both signs.
+    for (const double g : to_doubles(out.ds)) EXPECT_NEAR(g, 0, 1e-7) << B;
+    EXPECT_GT(to_doubles(run(s, random({B, 20}, 2), {.sigma_rbf = 2, .sigma_laplace = 7}).loss)[0],
+              0.01);
+  }
 }
 
 TEST_P(KernelMmdTest, NoRowBelongsToAnother) {

@@ -190,6 +190,11 @@ TEST_P(PeerTargetTest, ALabelOutOfRangeThrowsOrGivesNan) {
   EXPECT_TRUE(std::isnan(to_doubles(make_target())[0]));
 }
 
+TEST_P(PeerTargetTest, NoRows) {
+  expect_no_launch();
+  EXPECT_EQ(run(make_peers(2, {0, 3}), labels({}), {.kind = PeerTarget::lowest_loss}).numel(), 0);
+}
+
 TEST(PeerTarget, SameBitsForThreadsAndInstructionSets) {
   expect_same_bits([] {
     std::vector<Tensor> peers, results;

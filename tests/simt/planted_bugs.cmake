@@ -85,6 +85,15 @@ planted_bug(index_not_checked gather gather.cu "0 <= n && n < rows.count" "true"
 planted_bug(negative_element dropout dropout.cu "if (i >= 0 && i < n)" "if (i < n)")
 planted_bug(window_beyond_image pool2d pool2d.cu "end < n ? end : n" "end")
 planted_bug(window_forgotten pool2d pool2d.cu "(first + g.stride - 1) / g.stride" "first / g.stride + 1")
+# What compares models with each other
+planted_bug(every_thread_writes_norm unit_rows unit_rows.cu "if (rows.leader()) norm" "norm")
+planted_bug(terms_not_summed similarity_kl similarity_kl.cu "rows.reduce(loss, gpu::Sum{});" "")
+planted_bug(partner_not_checked mix_images mix_images.cu
+  " && 0 <= partner && partner < batch.count" "")
+planted_bug(columns_read_too_early unit_columns unit_columns.cu
+  "gpu::sync_block();\n  sum = 0;" "sum = 0;")
+planted_bug(every_thread_writes_squares row_squares row_squares.cu "if (rows.leader()) q" "q")
+planted_bug(every_thread_writes_mean unit_mean unit_mean.cu "if (threadIdx.x == 0) *mean" "*mean")
 # Bulk copies and clusters
 planted_bug(copies_not_waited_for kd_loss_rows cluster_rows.cuh
   "wait_barrier(ready[s], turn / kStages % 2);" "" kd_loss_mix)
