@@ -213,6 +213,8 @@ template <class T, int V>
   for (Index o = 0; o < g.outputs;) {
     const bool two = g.outputs - o > V;
     Index k = 0;
+    for (; !two && k + 2 * P <= run; k += 2 * P)  // as many chains as with two vectors
+      add_products<T, 2 * P, V>(sums + k * g.padded_outputs + o, x + k, dy + o, g, rows);
     for (; k + P <= run; k += P)
       if (two)
         add_products<T, P, 2 * V>(sums + k * g.padded_outputs + o, x + k, dy + o, g, rows);
