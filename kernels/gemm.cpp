@@ -42,10 +42,19 @@ struct Problem {
   GemmEpilogue<T> epilogue;
 };
 
-// c (R,C) = or += a (R,depth) strip (depth,C): one fma per element and step of k, in order of k.
-template <class T, int R, int C>
-[[gnu::always_inline]] inline void multiply_tile(Index depth, Strided<const T> a, const T* strip,
-                                                 T* c, Index ldc, bool from_c) {
+// How a panel of R rows of A is laid out: as A is in memory, which needs no transposition. Known
+// when compiled, so that a tile's R broadcasts share one register of addresses.
+template <class T, int R, bool kByRows>
+struct PanelLayout {
+  static constexpr Index kRow = kByRows ? kDepth + 64 / static_cast<Index>(sizeof(T)) : 1;
+  static constexpr Index kStep = kByRows ? 1 : R;
+};
+
+// c (R,C) = or += panel (R,depth) strip (depth,C): one fma per element and step of k, in order of
+// k.
+template <class T, int R, int C, class Layout>
+[[gnu::always_inline]] inline void multiply_tile(Index depth, const T* panel, const T* strip, T* c,
+                                                 Index ldc, bool from_c) {
   T acc[R][C];
   for (int i = 0; i < R; ++i)
     for (int j = 0; j < C; ++j) acc[i][j] = from_c ? c[i * ldc + j] : T(0);
@@ -53,7 +62,7 @@ template <class T, int R, int C>
     const T* b = strip + k * C;
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
-      const T x = a.p[i * a.row + k * a.col];
+      const T x = panel[i * Layout::kRow + k * Layout::kStep];
 #pragma omp simd
       for (int j = 0; j < C; ++j) {
         if constexpr (sizeof(T) == 4)
@@ -68,16 +77,15 @@ template <class T, int R, int C>
 }
 
 // The first (rows,cols) of a tile.
-template <class T, int R, int C>
-[[gnu::always_inline]] inline void compute_tile(Index depth, Strided<const T> a, const T* strip,
-                                                T* c, Index ldc, Index rows, Index cols,
-                                                bool from_c) {
+template <class T, int R, int C, class Layout>
+[[gnu::always_inline]] inline void compute_tile(Index depth, const T* panel, const T* strip, T* c,
+                                                Index ldc, Index rows, Index cols, bool from_c) {
   T edge[R * C];
   const bool whole = rows == R && cols == C;
   if (!whole && from_c)
     for (Index i = 0; i < R; ++i)
       for (Index j = 0; j < C; ++j) edge[i * C + j] = i < rows && j < cols ? c[i * ldc + j] : T(0);
-  multiply_tile<T, R, C>(depth, a, strip, whole ? c : edge, whole ? ldc : C, from_c);
+  multiply_tile<T, R, C, Layout>(depth, panel, strip, whole ? c : edge, whole ? ldc : C, from_c);
   if (!whole)
     for (Index i = 0; i < rows; ++i)
       for (Index j = 0; j < cols; ++j) c[i * ldc + j] = edge[i * C + j];
@@ -130,27 +138,23 @@ template <class T, int C, int kVector, class In>
 }
 
 // Rows [0, rows) of A copied to be near each other, rows past the end filled with zeros: rows of A
-// lie far apart, at worst a multiple of 4 KiB, where they would evict each other from L1. Keeps A's
-// order in memory (so no transposition), and returns how the panel is laid out.
-template <class T, int R, class In>
-[[gnu::always_inline]] inline Strided<const T> pack_panel(T* panel, Strided<const In> a,
-                                                          Index depth, Index rows) {
-  if (a.col == 1) {
-    constexpr Index kStride = kDepth + 64 / static_cast<Index>(sizeof(T));
+// lie far apart, at worst a multiple of 4 KiB, where they would evict each other from L1.
+template <class T, int R, bool kByRows, class In>
+[[gnu::always_inline]] inline void pack_panel(T* panel, Strided<const In> a, Index depth,
+                                              Index rows) {
+  constexpr Index kRow = PanelLayout<T, R, kByRows>::kRow;
+  if constexpr (kByRows) {
     for (Index i = 0; i < R; ++i)
       for (Index k = 0; k < depth; ++k)
-        panel[i * kStride + k] = i < rows ? static_cast<T>(a.p[i * a.row + k]) : T(0);
-    return {panel, kStride, 1};
-  }
-  if (a.row == 1 && rows == R) {
+        panel[i * kRow + k] = i < rows ? static_cast<T>(a.p[i * a.row + k]) : T(0);
+  } else if (a.row == 1 && rows == R) {
     for (Index k = 0; k < depth; ++k)
       for (int i = 0; i < R; ++i) panel[k * R + i] = a.p[i + k * a.col];
-    return {panel, 1, R};
+  } else {
+    for (Index k = 0; k < depth; ++k)
+      for (int i = 0; i < R; ++i)
+        panel[k * R + i] = i < rows ? static_cast<T>(a.p[i * a.row + k * a.col]) : T(0);
   }
-  for (Index k = 0; k < depth; ++k)
-    for (int i = 0; i < R; ++i)
-      panel[k * R + i] = i < rows ? static_cast<T>(a.p[i * a.row + k * a.col]) : T(0);
-  return {panel, 1, R};
 }
 
 // What a panel of A is swept over: `depth` steps of `cols` columns of B in strips, and where the
@@ -164,18 +168,28 @@ struct Sweep {
 };
 
 // Rows [0, rows) of A, at most R, times all strips.
-template <class T, int R, int C, class In>
-[[gnu::always_inline]] inline void sweep_panel(const Sweep<T>& s, T* panel, Strided<const In> a,
-                                               T* c, Index rows) {
-  const Strided<const T> packed = pack_panel<T, R>(panel, a, s.depth, rows);
+template <class T, int R, int C, bool kByRows, class In>
+[[gnu::always_inline]] inline void sweep_packed(const Sweep<T>& s, T* panel, Strided<const In> a,
+                                                T* c, Index rows) {
+  using Layout = PanelLayout<T, R, kByRows>;
+  pack_panel<T, R, kByRows>(panel, a, s.depth, rows);
   for (Index j = 0; j < s.cols; j += C) {
     const T* strip = s.strips + j * s.depth;
     if (const Index cols = s.cols - j; cols > C / 2)
-      compute_tile<T, R, C>(s.depth, packed, strip, c + j, s.ldc, rows, std::min<Index>(C, cols),
-                            s.from_c);
+      compute_tile<T, R, C, Layout>(s.depth, panel, strip, c + j, s.ldc, rows,
+                                    std::min<Index>(C, cols), s.from_c);
     else
-      compute_tile<T, R, C / 2>(s.depth, packed, strip, c + j, s.ldc, rows, cols, s.from_c);
+      compute_tile<T, R, C / 2, Layout>(s.depth, panel, strip, c + j, s.ldc, rows, cols, s.from_c);
   }
+}
+
+template <class T, int R, int C, class In>
+[[gnu::always_inline]] inline void sweep_panel(const Sweep<T>& s, T* panel, Strided<const In> a,
+                                               T* c, Index rows) {
+  if (a.col == 1)
+    sweep_packed<T, R, C, true>(s, panel, a, c, rows);
+  else
+    sweep_packed<T, R, C, false>(s, panel, a, c, rows);
 }
 
 // c: the caller's rows, each contiguous.
