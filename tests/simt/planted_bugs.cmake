@@ -86,13 +86,26 @@ planted_bug(negative_element dropout dropout.cu "if (i >= 0 && i < n)" "if (i < 
 planted_bug(window_beyond_image pool2d pool2d.cu "end < n ? end : n" "end")
 planted_bug(window_forgotten pool2d pool2d.cu "(first + g.stride - 1) / g.stride" "first / g.stride + 1")
 # What compares models with each other
+planted_bug(columns_summed_too_early likelihood_loss likelihood_loss.cu
+  "gpu::sync_block();\n  if (threadIdx.y != 0 || c" "if (threadIdx.y != 0 || c")
+planted_bug(absent_column_reads likelihood_loss likelihood_loss.cu
+  "if (present) residual" "residual")
+planted_bug(rows_beyond_gram gram_compare gram_compare.cu "if (row >= args.rows) return;" "")
+planted_bug(kernels_summed_too_early kernel_mmd kernel_mmd.cu
+  "gpu::sync_block();\n  if (threadIdx.x >= 2)" "if (threadIdx.x >= 2)")
 planted_bug(every_thread_writes_norm unit_rows unit_rows.cu "if (rows.leader()) norm" "norm")
 planted_bug(terms_not_summed similarity_kl similarity_kl.cu "rows.reduce(loss, gpu::Sum{});" "")
+planted_bug(maxima_overwritten balanced_labels balanced_labels.cu
+  "gpu::sync_block();  // all have read the maxima" "")
+planted_bug(threads_disagree_on_slope peer_target peer_target.cu
+  "gpu::block_reduce<kThreads>(total, gpu::Sum{});" "gpu::warp_reduce(total, gpu::Sum{});")
 planted_bug(partner_not_checked mix_images mix_images.cu
   " && 0 <= partner && partner < batch.count" "")
 planted_bug(columns_read_too_early unit_columns unit_columns.cu
   "gpu::sync_block();\n  sum = 0;" "sum = 0;")
+planted_bug(squares_beyond_columns unit_columns unit_columns.cu "x.column() < x.C && p < x.P" "p < x.P")
 planted_bug(every_thread_writes_squares row_squares row_squares.cu "if (rows.leader()) q" "q")
+planted_bug(gates_beyond_peers gated_sum gated_sum.cu "if (i < peers.count) out" "out")
 planted_bug(every_thread_writes_mean unit_mean unit_mean.cu "if (threadIdx.x == 0) *mean" "*mean")
 # Bulk copies and clusters
 planted_bug(copies_not_waited_for kd_loss_rows cluster_rows.cuh
