@@ -6,31 +6,14 @@
 #include <limbeck/autograd/grad_check.h>
 #include <limbeck/autograd/matmul.h>
 #include <limbeck/autograd/unit_rows.h>
+#include <limbeck/tests/feature_loss_test.h>
 #include <limbeck/tests/fixture.h>
 
 namespace limbeck::testing {
 namespace {
 
-class PolynomialTest : public DeviceTest {
- protected:
-  Tensor random(const Shape& shape, std::uint64_t seed) const {
-    return make(random_values(shape.numel(), 1, seed), shape);
-  }
-};
+using PolynomialTest = FeatureLossTest;
 LIMBECK_INSTANTIATE_FULL_PRECISION_TEST(PolynomialTest);
-
-struct Outcome {
-  Variable loss;
-  Tensor gradient;
-};
-
-Outcome compare(Polynomial& technique, const Tensor& receiver, const Tensor& source) {
-  const Variable tap(receiver, true);
-  const Variable loss =
-      technique.loss(tap, technique.encode(source), static_cast<double>(receiver.dim(0)));
-  loss.backward();
-  return {loss, tap.grad()};
-}
 
 // At gamma 1/2 and degree 1, K = (1 + g)/e. Receiver's vectors (2,0), (0,3): g = 1, 0; source's
 // (1), (-4): g = 1, -1. Errors 0 and 1/e beside the diagonal, twice: loss 1/(2 e^2); the source's K

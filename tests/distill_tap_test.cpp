@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Taps laid over each other, and the adapters between them.
+// Taps laid over each other.
 #include <limbeck/distill/tap.h>
 
-#include <limbeck/distill/adapter.h>
 #include <limbeck/tests/device_test.h>
 
 namespace limbeck::testing {
@@ -14,6 +13,12 @@ TEST(CommonGrid, ImagesMeetOnTheSmallerExtents) {
   EXPECT_EQ(common_grid({5, 16}, {6, 3}), (TapGrid{1, 1}));
   EXPECT_EQ(common_grid({4, 4, 16}, {10}), (TapGrid{1, 1}));
   expect_error([] { common_grid({}, {3}); }, "tap: shape of one sample is ()");
+}
+
+TEST(Batches, OfShapesAndBack) {
+  EXPECT_EQ(with_batch({2, 3}, 5), (Shape{5, 2, 3}));
+  EXPECT_EQ(without_batch({5, 2, 3}), (Shape{2, 3}));
+  expect_error([] { without_batch({}); }, "tap: shape of a batch is ()");
 }
 
 TEST(TapRows, AverageOverCellsAndSteps) {
@@ -30,23 +35,6 @@ TEST(TapRows, AverageOverCellsAndSteps) {
         tap_rows(Tensor::zeros({2, 3}, DType::f32), {2, 2});
       },
       "tap: taps have shape (2,3); expected (N,C), (N,T,C) or (N,H,W,C) of 4 positions");
-}
-
-TEST(Adapter, IsAFunctionOfItsSeed) {
-  const auto weights = [](AdapterKind kind, std::uint64_t seed) {
-    const auto adapter = make_adapter(kind, 3, 5, seed);
-    std::vector<double> all;
-    for (const NamedParameter& p : adapter_parameters(*adapter))
-      for (const double w : to_doubles(p.value.value())) all.push_back(w);
-    return all;
-  };
-  EXPECT_EQ(weights(AdapterKind::linear, 1).size(), 3u * 5 + 5);
-  EXPECT_EQ(weights(AdapterKind::vid, 1).size(), 3u * 5 + 5 * 5 + 5 * 5);
-  EXPECT_EQ(weights(AdapterKind::vid, 1), weights(AdapterKind::vid, 1));
-  EXPECT_NE(weights(AdapterKind::vid, 1), weights(AdapterKind::vid, 2));
-  const auto linear = make_adapter(AdapterKind::linear, 3, 5, 1);
-  EXPECT_EQ(adapter_parameters(*linear)[0].name, "adapter.weight");
-  EXPECT_EQ(linear->output_shape({7, 3}), (Shape{7, 5}));
 }
 
 }  // namespace

@@ -48,4 +48,9 @@ std::string html_table(const std::vector<std::vector<std::string>>& rows) {
   return out + "</table>\n";
 }
 
+std::string figure_of(const json& report, const std::string& path, const std::string& what) {
+  return "<div><b>" + bound_number(report, path) + "</b><span class=\"soft\">" + what +
+         "</span></div>\n";
+}
+
 }  // namespace limbeck

@@ -15,6 +15,10 @@ std::string number_text(const nlohmann::json& value, int digits = 4);
 
 /// The number at a JSON pointer, bound to it: <span data-path="/fidelity/agreement">0.9552</span>.
 std::string bound_number(const nlohmann::json& report, const std::string& path, int digits = 4);
+
+/// A bound number in large type over what it is.
+std::string figure_of(const nlohmann::json& report, const std::string& path,
+                      const std::string& what);
 /// The attribute alone: data-path="/fidelity/agreement".
 std::string bound_to(const std::string& path);
 

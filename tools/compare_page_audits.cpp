@@ -13,11 +13,6 @@ using nlohmann::json;
 
 namespace {
 
-std::string figure_of(const json& report, const std::string& path, const std::string& what) {
-  return "<div><b>" + bound_number(report, path) + "</b><span class=\"soft\">" + what +
-         "</span></div>\n";
-}
-
 std::string code(const json& name) {
   return "<code>" + escape_html(name.get<std::string>()) + "</code>";
 }

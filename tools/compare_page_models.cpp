@@ -14,11 +14,6 @@ using nlohmann::json;
 
 namespace {
 
-std::string figure_of(const json& report, const std::string& path, const std::string& what) {
-  return "<div><b>" + bound_number(report, path) + "</b><span class=\"soft\">" + what +
-         "</span></div>\n";
-}
-
 // --- distance: a box per divergence on a logarithmic axis ---------------------------------------
 
 constexpr double kLeft = 170, kRight = 640, kLeastKl = 1e-8;

@@ -7,12 +7,12 @@ momentum 0.9 at lr 0.01. Prints one JSON object per batch size.
 
 import argparse
 import json
-import statistics
-import time
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from step_times import measure
 
 TAU, KD_WEIGHT, CE_WEIGHT = 4.0, 0.7, 0.3
 
@@ -50,18 +50,6 @@ def make_step(batch, compiled, teacher_dtype):
         optimizer.step()
 
     return step
-
-
-def measure(step, seconds):
-    """Median and minimum of the time of one step, in milliseconds."""
-    for _ in range(5):
-        step()
-    times, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 7:
-        start = time.perf_counter()
-        step()
-        times.append(1e3 * (time.perf_counter() - start))
-    return {"median_ms": statistics.median(times), "min_ms": min(times), "samples": len(times)}
 
 
 def main():

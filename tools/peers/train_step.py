@@ -6,12 +6,12 @@ Forward, backward and AdamW of four small models on random data. Prints one JSON
 
 import argparse
 import json
-import statistics
-import time
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from step_times import measure
 
 CLASSES, VOCABULARY = 10, 65
 
@@ -124,18 +124,6 @@ def make_step(name, compiled, channels_last):
         optimizer.step()
 
     return step
-
-
-def measure(step, seconds):
-    """Median and minimum of the time of one step, in milliseconds."""
-    for _ in range(3):
-        step()
-    times, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 7:
-        start = time.perf_counter()
-        step()
-        times.append(1e3 * (time.perf_counter() - start))
-    return {"median_ms": statistics.median(times), "min_ms": min(times), "samples": len(times)}
 
 
 def main():
