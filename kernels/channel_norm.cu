@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include <limbeck/core/math.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/gpu_types.cuh>
 #include <limbeck/kernels/warp.cuh>
 
@@ -229,11 +230,6 @@ LIMBECK_KERNEL channel_norm_backward_kernel(T* dx, const T* dy, const T* x, cons
     const float down = math::fma(static_cast<float>(x[i]) - center, slope, shift);
     dx[i] = T(math::fma(static_cast<float>(dy[i]), scale, -down));
   });
-}
-
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
 }
 
 template <class T>

@@ -9,6 +9,7 @@
 #include <limbeck/core/philox.h>
 #include <limbeck/core/simd.h>
 #include <limbeck/kernels/matmul.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/projection_epilogue.h>
 
 namespace limbeck {
@@ -164,11 +165,6 @@ template <class T, class F>
         y[K + k] = math::sin_2pi(turn) * scale;
       }
   }
-}
-
-template <class F>
-const F* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<F>() : nullptr;
 }
 
 }  // namespace

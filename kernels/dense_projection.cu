@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/projection_epilogue.h>
 #include <limbeck/kernels/gpu_types.cuh>
 
@@ -118,11 +119,6 @@ LIMBECK_KERNEL epilogue_backward_kernel(Args<T> args) {
     for (int j = 0; j < kWidth; ++j) d.value[j] *= a.value[j];
   }
   d.store(args.out + at);
-}
-
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #include <limbeck/core/dispatch.h>
 #include <limbeck/kernels/distribution_functions.h>
 #include <limbeck/kernels/norm_checks.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/row_checks.h>
 #include <limbeck/kernels/row_tile.h>
 
@@ -66,11 +67,6 @@ namespace {
 
 constexpr std::int64_t kPiece = 8192;   // elements per task, about
 constexpr std::int64_t kColumns = 256;  // at a time; part of the result
-
-template <class T>
-T* data_or_null(Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
 
 /// Elements of an operand: as many as there are means, or one.
 template <class T>

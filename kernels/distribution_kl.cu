@@ -2,6 +2,7 @@
 #include <limbeck/kernels/distribution_kl.h>
 
 #include <limbeck/kernels/distribution_functions.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/gpu_types.cuh>
 #include <limbeck/kernels/warp.cuh>
 
@@ -56,11 +57,6 @@ LIMBECK_KERNEL distribution_kl_kernel(Args<T> args) {
 template <class T>
 Operand<T> operand(const Tensor& t, const Tensor& mean) {
   return {t.data<T>(), t.numel() == 1 && mean.numel() != 1};
-}
-
-template <class T>
-T* data_or_null(Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
 #include <limbeck/kernels/norm_checks.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/row_checks.h>
 #include <limbeck/kernels/wide_sum.h>
 
@@ -56,11 +57,6 @@ namespace {
 
 constexpr std::int64_t kPiece = 32768;  // elements per task, about
 constexpr std::int64_t kColumns = 64;   // columns per task of the gradient of weight
-
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
 
 /// weight or bias as F, `value` where there is none.
 template <class F, class T>

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <limbeck/core/math.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/reduce.h>
 #include <limbeck/kernels/rows.cuh>
 
@@ -117,11 +118,6 @@ LIMBECK_KERNEL layer_norm_weight_kernel(float* sums, WeightArgs<T> args, Norm<T>
   sum = 0;
   for (int lane = 0; lane < kRowLanes; ++lane) sum += partial[lane][threadIdx.x];
   sums[std::int64_t{blockIdx.y} * args.C + c] = sum;
-}
-
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
 }
 
 /// The kernels' view of what forward saved; only the forward kernel writes to it.

@@ -5,6 +5,7 @@
 
 #include <limbeck/core/dispatch.h>
 #include <limbeck/kernels/likelihood_functions.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/row_checks.h>
 #include <limbeck/kernels/row_tile.h>
 
@@ -75,19 +76,10 @@ constexpr std::int64_t kMaxColumns = 256;
 
 constexpr std::int64_t kLeastColumns = 32;
 
-/// Columns per task: few enough for 4 tasks, but whole registers, enough to pay for a row's sum, and
-/// no more than stay at hand. Part of the result, as a row's sum is taken per task.
+/// Columns per task: few enough for 4 tasks, but whole registers, enough to pay for a row's sum,
+/// and no more than stay at hand. Part of the result, as a row's sum is taken per task.
 std::int64_t task_columns(std::int64_t C) {
   return std::clamp((C / 4 + kLanes - 1) / kLanes * kLanes, kLeastColumns, kMaxColumns);
-}
-
-template <class F>
-const F* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<F>() : nullptr;
-}
-template <class F>
-F* data_or_null(Tensor& t) {
-  return t.defined() ? t.data<F>() : nullptr;
 }
 
 /// LikelihoodChannel of a task's columns, field by field.

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include <limbeck/kernels/likelihood_functions.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/reduce.h>
 #include <limbeck/kernels/gpu_types.cuh>
 #include <limbeck/kernels/warp.cuh>
@@ -88,11 +89,6 @@ LIMBECK_KERNEL likelihood_rows_kernel(float* row_loss, const float* row_sums, st
   float sum = 0;
   for (unsigned b = 0; b < blocks; ++b) sum += row_sums[b * R + r];
   row_loss[r] = sum * scale;
-}
-
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/recurrent_rows.h>
 
 namespace limbeck {
@@ -140,15 +141,6 @@ Tensor padded_bias(const Tensor& bias, Index n) {
   Tensor wide = Tensor::zeros({padded_columns(n)}, dtype_of<F>());
   if (bias.defined()) wide.rows(0, n).copy_from(bias.to(dtype_of<F>()));
   return wide;
-}
-
-template <class T>
-T* data_or_null(Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
 }
 
 }  // namespace

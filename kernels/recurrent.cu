@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <limbeck/kernels/matmul.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/recurrent_cells.h>
 #include <limbeck/kernels/gpu_types.cuh>
 
@@ -111,15 +112,6 @@ LIMBECK_KERNEL recurrent_backward_kernel(Backward<T> b, std::int64_t t) {
     b.du[at] = T(dv[g]);
     b.step_du[(unit.n * Cell::kGates + g) * H + unit.j] = T(dv[g]);
   }
-}
-
-template <class T>
-T* data_or_null(Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
 }
 
 // A copy of a state to work in, zeros where there is none.
