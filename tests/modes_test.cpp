@@ -7,6 +7,7 @@
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/distill/adapter.h>
 #include <limbeck/distill/knowledge.h>
+#include <limbeck/distill/standardise.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/tests/device_test.h>
 #include <limbeck/tests/small_run.h>
@@ -15,13 +16,17 @@
 namespace limbeck::testing {
 namespace {
 
-/// The mean square of adapter(receiver) - source.
+/// The mean square of adapter(receiver) - source, standardised where statistics are given.
 class SquareLoss : public FeatureLoss {
  public:
-  SquareLoss(std::int64_t receiver, std::int64_t source, std::uint64_t seed)
-      : source_(source), adapter_(make_adapter(AdapterKind::linear, receiver, source, seed)) {}
+  SquareLoss(std::int64_t receiver, std::int64_t source, std::uint64_t seed,
+             const TapStatistics& statistics = {})
+      : source_(source),
+        standardise_("square", statistics.mean, statistics.variance, source, DType::f32,
+                     Device::cpu()),
+        adapter_(make_adapter(AdapterKind::linear, receiver, source, seed)) {}
   Shape code_shape() const override { return {source_}; }
-  Tensor encode(const Tensor& source) const override { return source; }
+  Tensor encode(const Tensor& source) const override { return standardise_(source); }
   Variable loss(const Variable& receiver, const Tensor& code, double mean_over) override {
     Context context;
     const Variable r = sub(adapter_->forward(receiver, context), Variable(code));
@@ -32,6 +37,7 @@ class SquareLoss : public FeatureLoss {
 
  private:
   std::int64_t source_;
+  Standardise standardise_;
   std::unique_ptr<Module> adapter_;
 };
 
@@ -206,8 +212,10 @@ TEST(Modes, StatisticsFollowTheTapsAndResumeToTheBit) {
     Lesson small = to_small(0, 1), big = to_big(1, 0);
     for (Lesson* lesson : {&small, &big}) {
       const std::int64_t C = lesson == &small ? 50 : 20;
-      lesson->features[0].statistics = std::make_shared<TapStatistics>(
+      const auto statistics = std::make_shared<TapStatistics>(
           TapStatistics{Tensor::zeros({C}, DType::f32), Tensor::full({C}, 1, DType::f32), 0.1});
+      lesson->features[0].statistics = statistics;
+      lesson->features[0].loss = std::make_shared<SquareLoss>(70 - C, C, 7, *statistics);
     }
     Trainer trainer = m.trainer({m.participant(*m.small), m.participant(*m.big)}, {small, big});
     if (stop == 0) trainer.resume();
