@@ -68,7 +68,9 @@ class Pool {
     } else {
       p = system_allocate(size);
       stats_.reserved += size;
+      ++stats_.system_blocks;
     }
+    ++stats_.blocks;
     stats_.in_use += size;
     stats_.peak = std::max(stats_.peak, stats_.in_use);
     return p;

@@ -10,11 +10,14 @@
 
 namespace limbeck {
 
-/// Bytes handed out now, the most ever handed out, and bytes held from the system.
+/// Bytes handed out now, the most ever handed out, and bytes held from the system; how many blocks
+/// were ever handed out, and how many of them were taken from the system for that.
 struct PoolStats {
   std::size_t in_use = 0;
   std::size_t peak = 0;
   std::size_t reserved = 0;
+  std::uint64_t blocks = 0;
+  std::uint64_t system_blocks = 0;
 };
 
 /// A block of `bytes` bytes on the device, 256-byte aligned on a GPU and 64-byte aligned on the

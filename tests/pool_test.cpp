@@ -34,6 +34,18 @@ TEST_F(PoolTest, CountsInUsePeakAndReserved) {
   EXPECT_EQ(pool_stats(kCpu).reserved, before.reserved);
 }
 
+TEST_F(PoolTest, CountsBlocksAndThoseFromTheSystem) {
+  const PoolStats before = pool_stats(kCpu);
+  { const auto first = pool_allocate(kCpu, 1 << 20); }
+  EXPECT_EQ(pool_stats(kCpu).blocks, before.blocks + 1);
+  EXPECT_EQ(pool_stats(kCpu).system_blocks, before.system_blocks + 1);
+  const auto again = pool_allocate(kCpu, 1 << 20), more = pool_allocate(kCpu, 1 << 20);
+  EXPECT_EQ(pool_stats(kCpu).blocks, before.blocks + 3);
+  EXPECT_EQ(pool_stats(kCpu).system_blocks, before.system_blocks + 2);
+  EXPECT_THROW(pool_allocate(kCpu, std::size_t{1} << 60), std::bad_alloc);
+  EXPECT_EQ(pool_stats(kCpu).blocks, before.blocks + 3);
+}
+
 TEST_F(PoolTest, ReusesBlocksOfSimilarSize) {
   void* first = pool_allocate(kCpu, 1000000).get();
   EXPECT_EQ(pool_allocate(kCpu, 1000001).get(), first);
