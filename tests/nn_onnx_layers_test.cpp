@@ -15,12 +15,12 @@ class OnnxLayersTest : public OnnxTest {
  protected:
   /// `layers` on 3 samples of `run`; trained on those of `sample`.
   void write_layers(const std::string& name, const Sample& sample, const Sample& run,
-                    const std::string& layers) {
+                    const std::string& layers, std::vector<std::int32_t> lengths = {}) {
     std::vector<std::int64_t> extents = {3};
     extents.insert(extents.end(), run.begin(), run.end());
     const bool tokens = layers.find("\"embedding\"") != std::string::npos;
     write(name, {{"input", sample}, {"layers", json::parse(layers)}},
-          {Shape(std::span<const std::int64_t>(extents)), tokens ? 11 : 0});
+          {Shape(std::span<const std::int64_t>(extents)), tokens ? 11 : 0, std::move(lengths)});
   }
   /// On images of 6 x 5 with 4 channels.
   void on_images(const std::string& name, const std::string& layers) {
@@ -30,10 +30,11 @@ class OnnxLayersTest : public OnnxTest {
     write_layers(name, {4}, {4}, "[" + layers + "]");
   }
   /// After a table of vectors of 4; trained on 5 tokens, run on as many as given.
-  void on_tokens(const std::string& name, const std::string& layers, std::int64_t tokens = 3) {
-    write_layers(
-        name, {5}, {tokens},
-        R"([{"type": "embedding", "name": "table", "num": 11, "dim": 4}, )" + layers + "]");
+  void on_tokens(const std::string& name, const std::string& layers, std::int64_t tokens = 3,
+                 std::vector<std::int32_t> lengths = {}) {
+    write_layers(name, {5}, {tokens},
+                 R"([{"type": "embedding", "name": "table", "num": 11, "dim": 4}, )" + layers + "]",
+                 std::move(lengths));
   }
 };
 
@@ -95,6 +96,25 @@ TEST_F(OnnxLayersTest, Tokens) {
   expect_ops("position", "Gather Shape Squeeze Range Gather Add");
   expect_ops("tied", "Gather Tanh Transpose MatMul");
   expect_ops("cells", "Reshape Transpose Shape Concat Expand Concat Gather Add ReduceMean");
+}
+
+TEST_F(OnnxLayersTest, TokensOfDifferentNumbers) {
+  const auto padded = [&](const std::string& name, const std::string& layers) {
+    on_tokens(name, layers, 6, {6, 1, 4});
+  };
+  for (const std::string kind : {"rnn", "lstm", "gru"})
+    padded(kind, R"({"type": ")" + kind +
+                     R"(", "hidden": 3, "layers": 2, "bidirectional": true, "bias": false})");
+  padded("attention", R"({"type": "self_attention", "heads": 2},
+                         {"type": "self_attention", "heads": 4})");
+  padded("grouped", R"({"type": "self_attention", "heads": 4, "kv_heads": 2, "causal": true},
+                       {"type": "self_attention", "heads": 4, "causal": true})");
+  padded("first", R"({"type": "self_attention", "heads": 2},
+                     {"type": "select_token", "position": "first"})");
+  padded("last", R"({"type": "select_token", "position": "last"})");
+  padded("mean", R"({"type": "mean_tokens"})");
+  expect_same();
+  expect_ops("last", "Gather Unsqueeze Cast Sub GatherND");
 }
 
 TEST_F(OnnxLayersTest, Norms) {
@@ -166,6 +186,15 @@ TEST_F(OnnxLayersTest, Joins) {
   expect_ops("swiglu", "Relu Tanh Sigmoid Mul Mul");
 }
 
+TEST_F(OnnxLayersTest, WeightsOfOtherDtypes) {
+  for (const DType dtype : {DType::bf16, DType::f16, DType::f64}) {
+    stored_ = dtype;
+    on_tokens(std::string(dtype_name(dtype)), R"({"type": "lstm", "hidden": 3},
+                                                 {"type": "linear", "out": 2})");
+  }
+  expect_same();
+}
+
 TEST_F(OnnxLayersTest, EveryTypeHasAForm) {
   on_features("any", R"({"type": "relu"})");
   std::string why;
@@ -182,10 +211,12 @@ TEST_F(OnnxLayersTest, RefusesByName) {
     write_safetensors(weights_file(name), {{}, {{"model", model.dump()}}});
   };
   say("unknown", {{"type", "spiral"}, {"name", "odd"}});
+  on_tokens("idle", R"({"type": "relu"})", 3, {3, 2, 1});
   say("missing", {{"type", "linear"}, {"name", "fc"}, {"out", 2}});
   std::string why;
   if (!export_all(why)) GTEST_SKIP() << why;
   EXPECT_EQ(refusal("unknown"), "layer 'odd' is of type spiral, which has no ONNX form here");
+  EXPECT_EQ(refusal("idle"), "the model has no layer to which lengths matter");
   EXPECT_EQ(refusal("missing"), "the file has no weight 'fc.weight', which its model needs");
 }
 

@@ -31,7 +31,11 @@ class OnnxTest : public ::testing::Test {
     const ModelSpec spec = read_model_with_input(model, name);
     const auto module = build_model(spec, 1);
     perturb(*module);
-    save_weights(*module, weights_file(name), {{"model", write_model(spec).dump()}});
+    SafetensorsFile weights = export_weights(*module, {{"model", write_model(spec).dump()}});
+    for (auto& [key, tensor] : weights.tensors)
+      if (is_floating(tensor.dtype())) tensor = tensor.to(stored_);
+    import_weights(*module, weights);
+    write_safetensors(weights_file(name), weights);
     const Variable x(sample_of(input));
     Context context;
     SafetensorsFile sample;
@@ -93,6 +97,8 @@ class OnnxTest : public ::testing::Test {
     return results_.at(name).value("refused", "");
   }
   const std::vector<std::string>& exported_types() const { return types_; }
+
+  DType stored_ = DType::f32;  ///< of the weights in files written from then on
 
  private:
   /// As tools/peers/parity.sh finds it, else the one of the path.

@@ -28,7 +28,7 @@ def tensor_of(data, entry, name):
         raise ValueError(f"'{name}' has dtype {entry['dtype']}; expected one of {', '.join(DTYPES)}")
     if last > data.size:
         raise ValueError(f"'{name}' ends at byte {last} of {data.size}")
-    values = np.frombuffer(data[first:last].tobytes(), DTYPES[entry["dtype"]])
+    values = np.asarray(data[first:last]).view(DTYPES[entry["dtype"]])
     if entry["dtype"] == "BF16":
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return values.reshape(entry["shape"])

@@ -5,9 +5,9 @@
     tools/convert/to_onnx.py weights.safetensors model.onnx
 
 The file says what model it is of (limbeck's own do). Images go in as (N,C,H,W), as elsewhere, and
-tokens as (N,T) of int64, as many as the model's tables have positions. A layer that has no ONNX
-form is refused by name. Needs the Python packages numpy and onnx; with onnxruntime the model is
-also run once.
+tokens as (N,T) of int64, as many as the model's tables have positions; with --lengths, "lengths"
+says how many of them are no padding. A layer that has no ONNX form is refused by name. Needs the
+Python packages numpy and onnx; with onnxruntime the model is also run once.
 """
 
 import argparse
@@ -50,6 +50,8 @@ def try_once(graph, path):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     extents = [{"N": 1, "T": graph.context}.get(extent, extent) for extent in graph.shapes["input"]]
     feed = {"input": np.zeros(extents, np.int64 if graph.tokens else np.float32)}
+    if graph.lengths:
+        feed["lengths"] = np.ones(1, np.int32)
     (y,) = session.run(None, feed)
     print(f"onnxruntime runs it: output {y.shape}")
 
@@ -64,10 +66,15 @@ def main():
         default=0,
         help="most tokens of rotary positions; a training sample's by default",
     )
+    parser.add_argument(
+        "--lengths",
+        action="store_true",
+        help="a second input (N) of int32, how many tokens of each sample are valid",
+    )
     arguments = parser.parse_args()
     model, weights, metadata = read(arguments.source)
     try:
-        graph = build(model, weights, arguments.context)
+        graph = build(model, weights, arguments.context, arguments.lengths)
     except NoOnnxForm as error:
         fail(error)
     write_onnx(graph, arguments.target, metadata)

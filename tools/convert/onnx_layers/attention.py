@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from .lengths import beyond
+
 
 def self_attention(graph, layer, x, name):
     width, heads = graph.shapes[x][2], layer["heads"]
@@ -57,12 +59,28 @@ def attend(graph, layer, x, name, qkv, heads, scale):
     k = graph.node("Transpose", [k], f"{name}/k_columns", perm=columns)
     v = graph.node("Transpose", [v], f"{name}/v_rows", perm=rows)
     scores = graph.node("MatMul", [q, k], f"{name}/scores")
-    if layer.get("causal", False):
+    hidden = hidden_keys(graph, layer, x, axes=[1, 2, 3] if many > 1 else [1, 2])
+    if hidden:
         never = graph.number(-math.inf)
-        scores = graph.node("Where", [later(graph, x), never, scores], f"{name}/seen")
+        scores = graph.node("Where", [hidden, never, scores], f"{name}/seen")
     shares = graph.node("Softmax", [scores], f"{name}/shares", axis=-1)
     mixed = graph.node("MatMul", [shares, v], f"{name}/mixed")
     return graph.node("Transpose", [mixed], f"{name}/tokens", perm=back)
+
+
+def hidden_keys(graph, layer, x, axes):
+    """Which keys a query does not see, as the scores have them; none: all are seen. The axes are
+    those between samples and keys."""
+    causal = layer.get("causal", False)
+    if not graph.lengths:
+        return later(graph, x) if causal else None
+    after = beyond(graph, x)
+    name = f"{after}.{len(axes)}"
+    keys = graph.once(name, lambda: graph.node("Unsqueeze", [after, graph.integers(*axes)], name))
+    if not causal:
+        return keys
+    both = f"{keys}/later"
+    return graph.once(both, lambda: graph.node("Or", [keys, later(graph, x)], both))
 
 
 def later(graph, x):

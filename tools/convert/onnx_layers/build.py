@@ -34,6 +34,7 @@ def build(model, weights, context=0, lengths=False):
     """The graph, with "output" as the last value's name in graph.output.
 
     context: the most tokens that rotary positions are made for; 0: those of a training sample.
+    lengths: with the second input of lengths.py.
     Raises NoOnnxForm.
     """
     layers, shape = list(named(model["layers"])), model["input"]
@@ -59,6 +60,8 @@ def add_layers(layers, graph):
             raise NoOnnxForm(f"layer '{name}' is of type {kind}, which has no ONNX form here")
         graph.images[name] = image_of(graph, name, kind, inputs[0])
         graph.output = name
+    if graph.lengths and not graph.uses_lengths:
+        raise NoOnnxForm("the model has no layer to which lengths matter")
     return graph
 
 

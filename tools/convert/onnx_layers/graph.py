@@ -31,6 +31,7 @@ class Graph:
         self.images = {}  # (C,H,W) of the image whose cells a value (N,features) still has
         self.context = context
         self.lengths = "lengths" if lengths else None
+        self.uses_lengths = False
         self.made = set()
 
     def constant(self, name, value):
@@ -62,6 +63,7 @@ class Graph:
         return self.node_of_many(op, inputs, [output], **attributes)[0]
 
     def node_of_many(self, op, inputs, outputs, **attributes):
+        self.uses_lengths |= "lengths" in inputs
         self.nodes.append(Node(op, list(inputs), list(outputs), attributes))
         return outputs
 

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables, what is added to tokens, and one vector for all of them."""
 
+import numpy as np
+
+from .lengths import last_token, mean_of_valid
+
 
 def embedding(graph, layer, x, name):
     graph.node("Gather", [graph.weight(f"{name}.weight"), x], name, axis=0)
@@ -38,14 +42,19 @@ def image_tokens(graph, layer, x, name):
 
 
 def select_token(graph, layer, x, name):
-    at = 0 if layer["position"] == "first" else -1
-    vector = graph.node("Gather", [x, graph.integers(at)], f"{name}/kept", axis=1)
-    graph.node("Squeeze", [vector, graph.integers(1)], name)
+    if layer["position"] == "last" and graph.lengths:
+        last_token(graph, x, name)
+    else:
+        at = np.array(0 if layer["position"] == "first" else -1, np.int64)
+        graph.node("Gather", [x, graph.constant(f"{name}/at", at)], name, axis=1)
     return [graph.shapes[x][0], graph.shapes[x][2]]
 
 
 def mean_tokens(graph, layer, x, name):
-    graph.node("ReduceMean", [x, graph.integers(1)], name, keepdims=0)
+    if graph.lengths:
+        mean_of_valid(graph, x, name)
+    else:
+        graph.node("ReduceMean", [x, graph.integers(1)], name, keepdims=0)
     return [graph.shapes[x][0], graph.shapes[x][2]]
 
 
