@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include <limbeck/core/arena.h>
 #include <limbeck/core/error.h>
 
 namespace limbeck {
@@ -57,6 +58,7 @@ class ThreadPool {
     error_ = nullptr;
     ticket_ = generation << kIndexBits;
     wake();
+    const Arena::Pause outside_of_steps;
     inside_pool = true;
     while (claim_and_run()) {
     }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <limbeck/core/arena.h>
 #include <limbeck/core/backend.h>
 #include <limbeck/core/error.h>
 
@@ -208,10 +209,20 @@ Pool& pool_of(Device device) {
 }  // namespace
 
 std::shared_ptr<void> pool_allocate(Device device, std::size_t bytes) {
+  if (!device.is_cuda())
+    if (std::shared_ptr<void> block = detail::arena_allocate(bytes)) return block;
+  return pool_allocate_outside(device, bytes);
+}
+
+std::shared_ptr<void> pool_allocate_outside(Device device, std::size_t bytes) {
   Pool* pool = &pool_of(device);
   const std::size_t size = pool->block_size(bytes);
   const Owner owner = pool->owner();
   return {pool->take(size, owner), [pool, size, owner](void* p) { pool->put(p, size, owner); }};
+}
+
+std::size_t pool_block_size(Device device, std::size_t bytes) {
+  return pool_of(device).block_size(bytes);
 }
 
 PoolStats pool_stats(Device device) { return pool_of(device).stats(); }

@@ -23,8 +23,13 @@ struct PoolStats {
 /// A block of `bytes` bytes on the device, 256-byte aligned on a GPU and 64-byte aligned on the
 /// CPU; returned to the pool when the last owner goes. On a GPU it is reused only for blocks taken
 /// under the same selected stream, so reuse follows that stream's order. Contents are undefined.
-/// Throws std::bad_alloc or CudaError after trying once more with an emptied cache.
+/// Throws std::bad_alloc or CudaError after trying once more with an emptied cache. On the CPU, a
+/// step of an arena (core/arena.h) serves its thread instead.
 std::shared_ptr<void> pool_allocate(Device device, std::size_t bytes);
+/// The same, from the pool in any case.
+std::shared_ptr<void> pool_allocate_outside(Device device, std::size_t bytes);
+/// Bytes of the block that the pool gives for so many.
+std::size_t pool_block_size(Device device, std::size_t bytes);
 PoolStats pool_stats(Device device);
 void pool_reset_peak(Device device);     ///< peak = in_use
 void pool_release_cache(Device device);  ///< gives unused blocks back to the system
