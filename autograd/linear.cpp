@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/autograd/linear.h>
 
+#include <utility>
+
 #include <limbeck/kernels/matmul.h>
 #include <limbeck/kernels/reduce.h>
 
@@ -24,14 +26,19 @@ Variable linear(const Variable& x, const Variable& w, const Variable& bias, Acti
   const Tensor& wv = w.value();
   LIMBECK_CHECK(xv.rank() == 2 && wv.rank() == 2 && xv.dim(1) == wv.dim(1), "linear: x has shape ",
                 xv.shape(), ", weight ", wv.shape(), "; expected (N,I) and (O,I)");
-  std::vector<Variable> inputs = {x, w, bias};
+  const std::vector<Variable> inputs = {x, w, bias};
   Tensor y = Tensor::empty({xv.dim(0), wv.dim(0)}, xv.dtype(), xv.device());
   Tensor pre;
   if (activation_saves_input(act) && records(inputs)) pre = Tensor::empty_like(y);
   linear_forward(y, pre.defined() ? &pre : nullptr, xv, wv,
                  bias.defined() ? bias.value() : Tensor(), act);
-  const Tensor saved = activation_saves_input(act) ? pre : y;
-  return record("linear", y, std::move(inputs),
+  return record_linear(x, w, bias, act, y, pre);
+}
+
+Variable record_linear(const Variable& x, const Variable& w, const Variable& bias, Activation act,
+                       Tensor y, const Tensor& pre) {
+  const Tensor xv = x.value(), wv = w.value(), saved = activation_saves_input(act) ? pre : y;
+  return record("linear", std::move(y), {x, w, bias},
                 [xv, wv, saved, act](const Tensor& dy, std::span<InputGrad> grads) {
                   linear_backward(dy, grads, xv, wv, saved, act);
                 });

@@ -14,4 +14,9 @@ namespace limbeck {
 Variable linear(const Variable& x, const Variable& w, const Variable& bias,
                 Activation act = Activation::none);
 
+/// Internal: linear()'s result y, computed elsewhere, with its gradients; pre is the value before
+/// the activation if activation_saves_input and it is recorded.
+Variable record_linear(const Variable& x, const Variable& w, const Variable& bias, Activation act,
+                       Tensor y, const Tensor& pre);
+
 }  // namespace limbeck

@@ -5,19 +5,24 @@
 #include <limbeck/kernels/gemm.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <type_traits>
 
+#include <limbeck/core/error.h>
 #include <limbeck/core/half.h>
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/pool.h>
-#include <limbeck/core/simd.h>
 #include <limbeck/kernels/transpose.h>
 
 namespace limbeck::cpu {
 namespace {
 
 using Index = std::int64_t;
+
+constexpr std::size_t kMaxProblems = 8;
+Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+constexpr Index round_up(Index a, Index unit) { return (a + unit - 1) / unit * unit; }
 
 constexpr Index kDepth = 512;      // KC
 constexpr Index kBlockCols = 256;  // NC; times KC floats: 512 KiB of L2
@@ -30,16 +35,6 @@ struct Tile {
   static constexpr int kVector = kLanes * 4 / static_cast<int>(sizeof(T));
   static constexpr int kRows = kLanes == 16 ? 12 : 6;
   static constexpr int kCols = kVector * (kLanes == 4 ? 4 : 2);
-};
-
-// In: what a and b are stored as, T as packed and summed.
-template <class T, class In>
-struct Problem {
-  Index m, n, k;
-  Strided<const In> a, b;
-  Strided<T> c;  // col is 1
-  bool add;
-  GemmEpilogue<T> epilogue;
 };
 
 // How a panel of R rows of A is laid out: as A is in memory, which needs no transposition. Known
@@ -206,20 +201,22 @@ template <class T>
   }
 }
 
-// One block of C: rows [i0,i1), columns [j0,j1).
+// One block of C: rows [i0,i1), columns [j0,j1). `strips` is memory for B's, or null: they are
+// packed already.
 template <class T, int kLanes, class In>
-[[gnu::always_inline]] inline void compute_block(const Problem<T, In>& p, T* strips, Index i0,
+[[gnu::always_inline]] inline void compute_block(const GemmProblem<T, In>& p, T* strips, Index i0,
                                                  Index i1, Index j0, Index j1) {
   constexpr int R = Tile<T, kLanes>::kRows, C = Tile<T, kLanes>::kCols;
   alignas(64) T panel[(kDepth + 64 / sizeof(T)) * R];
   for (Index k0 = 0; k0 == 0 || k0 < p.k; k0 += kDepth) {  // once even when k is 0: C = 0
     const Index depth = std::min(kDepth, p.k - k0);
     const Strided<const In> b = {p.b.p + k0 * p.b.row + j0 * p.b.col, p.b.row, p.b.col};
-    pack_strips<T, C, Tile<T, kLanes>::kVector>(strips, b, depth, j1 - j0);
-    const Sweep<T> sweep = {depth, j1 - j0, strips, p.c.row, p.add || k0 > 0};
+    if (strips) pack_strips<T, C, Tile<T, kLanes>::kVector>(strips, b, depth, j1 - j0);
+    const T* ready = strips ? strips : p.packed + k0 * round_up(p.n, C) + j0 * depth;
+    const Sweep<T> sweep = {depth, j1 - j0, ready, p.ldc, p.add || k0 > 0};
     for (Index i = i0, rows; i < i1; i += rows) {
       const Strided<const In> a = {p.a.p + i * p.a.row + k0 * p.a.col, p.a.row, p.a.col};
-      T* c = p.c.p + i * p.c.row + j0;
+      T* c = p.c + i * p.ldc + j0;
       rows = std::min<Index>(R, i1 - i);
       if (rows > R / 3 * 2)
         sweep_panel<T, R, C>(sweep, panel, a, c, rows);
@@ -229,14 +226,12 @@ template <class T, int kLanes, class In>
         sweep_panel<T, R / 3, C>(sweep, panel, a, c, rows);
     }
   }
-  apply_epilogue(p.epilogue, p.c.p + i0 * p.c.row + j0, p.c.row, i1 - i0, j1 - j0, j0);
+  apply_epilogue(p.epilogue, p.c + i0 * p.ldc + j0, p.ldc, i1 - i0, j1 - j0, j0);
 }
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 // A multiple of `unit` of which `parts`, the last perhaps shorter, make up the total.
 Index part_size(Index total, Index parts, Index unit) {
-  return ceil_div(ceil_div(total, parts), unit) * unit;
+  return round_up(ceil_div(total, parts), unit);
 }
 
 struct Blocks {
@@ -254,46 +249,122 @@ Blocks choose_blocks(Index m, Index n, int row_unit, int col_unit) {
 }
 
 template <int kLanes, class T, class In>
-void run(const Problem<T, In>& p) {
-  const Blocks block = choose_blocks(p.m, p.n, Tile<T, kLanes>::kRows, Tile<T, kLanes>::kCols);
+Blocks blocks_of(const GemmProblem<T, In>& p) {
+  return choose_blocks(p.m, p.n, Tile<T, kLanes>::kRows, Tile<T, kLanes>::kCols);
+}
+
+// Block t of a product.
+template <int kLanes, class T, class In>
+void run_block(const GemmProblem<T, In>& p, const Blocks& block, Index t) {
   const Index col_blocks = ceil_div(p.n, block.cols);
-  parallel_for(ceil_div(p.m, block.rows) * col_blocks, [&](Index t) {
-    const Index i0 = t / col_blocks * block.rows, j0 = t % col_blocks * block.cols;
-    const auto memory = pool_allocate(
-        Device::cpu(), static_cast<std::size_t>(block.cols * std::min(p.k, kDepth)) * sizeof(T));
+  const Index i0 = t / col_blocks * block.rows, j0 = t % col_blocks * block.cols;
+  std::shared_ptr<void> memory;
+  if (!p.packed)
+    memory = pool_allocate(
+        Device::cpu(), static_cast<std::size_t>(block.cols * std::min(p.k, kDepth) * sizeof(T)));
+  simd([&](auto lanes) {
+    if constexpr (lanes.value == kLanes)
+      compute_block<T, kLanes>(p, static_cast<T*>(memory.get()), i0, std::min(p.m, i0 + block.rows),
+                               j0, std::min(p.n, j0 + block.cols));
+  });
+}
+
+template <int kLanes, class T, class In>
+void run(std::span<const GemmProblem<T, In>> problems) {
+  std::array<Index, kMaxProblems> first{};  // of the blocks, which are numbered through
+  std::array<Blocks, kMaxProblems> blocks{};
+  Index tasks = 0;
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    const GemmProblem<T, In>& p = problems[i];
+    first[i] = tasks;
+    blocks[i] = blocks_of<kLanes>(p);
+    tasks += ceil_div(p.m, blocks[i].rows) * ceil_div(p.n, blocks[i].cols);
+  }
+  parallel_for(tasks, [&](Index t) {
+    std::size_t i = problems.size() - 1;
+    while (first[i] > t) --i;
+    run_block<kLanes>(problems[i], blocks[i], t - first[i]);
+  });
+}
+
+template <int kLanes, class T, class In>
+void pack(T* to, Index n, Index k, Strided<const In> b) {
+  constexpr Index C = Tile<T, kLanes>::kCols;
+  parallel_ranges(n, kBlockCols, [&](Index j0, Index j1) {
     simd([&](auto lanes) {
       if constexpr (lanes.value == kLanes)
-        compute_block<T, kLanes>(p, static_cast<T*>(memory.get()), i0,
-                                 std::min(p.m, i0 + block.rows), j0,
-                                 std::min(p.n, j0 + block.cols));
+        for (Index k0 = 0; k0 < k; k0 += kDepth) {
+          const Index depth = std::min(kDepth, k - k0);
+          const Strided<const In> from = {b.p + k0 * b.row + j0 * b.col, b.row, b.col};
+          pack_strips<T, C, Tile<T, kLanes>::kVector>(to + k0 * round_up(n, C) + j0 * depth, from,
+                                                      depth, j1 - j0);
+        }
     });
   });
 }
 
+// fn(lanes) for the vectors this CPU has.
+template <class Fn>
+void with_lanes(Fn&& fn) {
+  switch (cpu_isa()) {
+    case CpuIsa::avx512:
+      return fn(std::integral_constant<int, 16>());
+    case CpuIsa::avx2:
+      return fn(std::integral_constant<int, 8>());
+    case CpuIsa::portable:
+      return fn(std::integral_constant<int, 4>());
+  }
+}
+
 }  // namespace
+
+template <class T>
+template <class In>
+PackedMatrix<T>::PackedMatrix(Index n, Index k, Strided<const In> b)
+    : n_(n), k_(k), isa_(cpu_isa()) {
+  with_lanes([&](auto lanes) {
+    const Index columns = round_up(n, Tile<T, lanes.value>::kCols);
+    data_ = std::static_pointer_cast<T>(
+        pool_allocate(Device::cpu(), static_cast<std::size_t>(columns * k) * sizeof(T)));
+    pack<lanes.value>(data_.get(), n, k, b);
+  });
+}
+
+template <class T>
+const T* PackedMatrix<T>::strips(Index n, Index k) const {
+  return data_ && n == n_ && k == k_ && isa_ == cpu_isa() ? data_.get() : nullptr;
+}
+
+template <class T, class In>
+void gemm_all(std::span<const GemmProblem<T, In>> problems) {
+  LIMBECK_CHECK(problems.size() <= kMaxProblems, "gemm_all: ", problems.size(),
+                " products; expected at most ", kMaxProblems);
+  std::array<GemmProblem<T, In>, kMaxProblems> some;
+  std::size_t count = 0;
+  for (const GemmProblem<T, In>& p : problems)
+    if (p.m > 0 && p.n > 0) some[count++] = p;
+  if (count == 0) return;
+  with_lanes([&](auto lanes) { run<lanes.value, T, In>({some.data(), count}); });
+}
 
 template <class T, class In>
 void gemm(Index m, Index n, Index k, Strided<const In> a, Strided<const In> b, T* c, Index ldc,
           bool add, const GemmEpilogue<T>& epilogue) {
-  if (m == 0 || n == 0) return;
-  const Problem<T, In> p = {m, n, k, a, b, {c, ldc, 1}, add, epilogue};
-  switch (cpu_isa()) {
-    case CpuIsa::avx512:
-      return run<16>(p);
-    case CpuIsa::avx2:
-      return run<8>(p);
-    case CpuIsa::portable:
-      return run<4>(p);
-  }
+  const GemmProblem<T, In> p = {m, n, k, a, b, c, ldc, add, epilogue};
+  gemm_all<T, In>({&p, 1});
 }
 
-template void gemm(Index, Index, Index, Strided<const float>, Strided<const float>, float*, Index,
-                   bool, const GemmEpilogue<float>&);
-template void gemm(Index, Index, Index, Strided<const BFloat16>, Strided<const BFloat16>, float*,
-                   Index, bool, const GemmEpilogue<float>&);
-template void gemm(Index, Index, Index, Strided<const Float16>, Strided<const Float16>, float*,
-                   Index, bool, const GemmEpilogue<float>&);
-template void gemm(Index, Index, Index, Strided<const double>, Strided<const double>, double*,
-                   Index, bool, const GemmEpilogue<double>&);
+#define LIMBECK_GEMM(T, In)                                                                      \
+  template void gemm(Index, Index, Index, Strided<const In>, Strided<const In>, T*, Index, bool, \
+                     const GemmEpilogue<T>&);                                                    \
+  template void gemm_all(std::span<const GemmProblem<T, In>>);                                   \
+  template PackedMatrix<T>::PackedMatrix(Index, Index, Strided<const In>);
+LIMBECK_GEMM(float, float)
+LIMBECK_GEMM(float, BFloat16)
+LIMBECK_GEMM(float, Float16)
+LIMBECK_GEMM(double, double)
+#undef LIMBECK_GEMM
+template class PackedMatrix<float>;
+template class PackedMatrix<double>;
 
 }  // namespace limbeck::cpu

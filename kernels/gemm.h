@@ -3,6 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
+
+#include <limbeck/core/simd.h>
 
 namespace limbeck::cpu {
 
@@ -28,5 +32,38 @@ struct GemmEpilogue {
 template <class T, class In = T>
 void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Strided<const In> a, Strided<const In> b,
           T* c, std::int64_t ldc, bool add, const GemmEpilogue<T>& epilogue = {});
+
+/// One such product. `packed` may stand for b, which is then not read.
+template <class T, class In = T>
+struct GemmProblem {
+  std::int64_t m = 0, n = 0, k = 0;
+  Strided<const In> a = {}, b = {};
+  T* c = nullptr;
+  std::int64_t ldc = 0;
+  bool add = false;
+  GemmEpilogue<T> epilogue = {};
+  const T* packed = nullptr;  ///< PackedMatrix::strips(n, k)
+};
+
+/// Several products, at most 8, side by side in one parallel loop, each as gemm() computes it.
+template <class T, class In = T>
+void gemm_all(std::span<const GemmProblem<T, In>> problems);
+
+/// b (k,n) in the order in which products of many a read it: packing costs a small product as much
+/// time as its multiplications.
+template <class T>
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  template <class In>
+  PackedMatrix(std::int64_t n, std::int64_t k, Strided<const In> b);
+  /// Null when it is of other extents, or was packed for another instruction set.
+  const T* strips(std::int64_t n, std::int64_t k) const;
+
+ private:
+  std::int64_t n_ = 0, k_ = 0;
+  CpuIsa isa_ = CpuIsa::portable;
+  std::shared_ptr<T> data_;
+};
 
 }  // namespace limbeck::cpu
