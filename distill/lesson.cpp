@@ -80,9 +80,14 @@ Variable own_labels_loss(const Lesson& lesson, const RunClock& clock, const View
 
 Variable feature_loss(const FeatureLesson& feature, const View& receiver,
                       const std::vector<const View*>& sources, const Batch& part, double samples) {
-  const Tensor code = feature.codes.defined()
-                          ? stored_rows(feature.codes, part.samples)
-                          : code_of(feature, sources.at(0)->taps.at(feature.source).value());
+  const auto code_of_source = [&] {
+    const View& source = *sources.at(0);
+    const auto made = source.codes.find({feature.loss.get(), feature.source});
+    return made != source.codes.end() ? made->second
+                                      : code_of(feature, source.taps.at(feature.source).value());
+  };
+  const Tensor code =
+      feature.codes.defined() ? stored_rows(feature.codes, part.samples) : code_of_source();
   return feature.loss->loss(receiver.taps.at(feature.receiver), code, samples);
 }
 
@@ -108,6 +113,10 @@ Tensor code_of(const FeatureLesson& feature, const Tensor& tap) {
 bool wants_logits(const Lesson& lesson) {
   return (lesson.logits && soft_weights(*lesson.logits) > 0) ||
          (lesson.confidence && lesson.confidence_weight > 0);
+}
+
+bool reads_source(const Lesson& lesson, const FeatureLesson& feature, const RunClock& clock) {
+  return !feature.codes.defined() && factor_of(lesson, clock) * feature.weight > 0;
 }
 
 bool reads_sources(const Lesson& lesson, const RunClock& clock) {

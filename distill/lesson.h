@@ -74,6 +74,9 @@ Variable lesson_loss(const Lesson& lesson, const RunClock& clock, const View& re
 /// Whether any of its terms has to do with a source's logits, or a target's, at any time.
 bool wants_logits(const Lesson& lesson);
 
+/// Whether lesson_loss reads the source's layer for one of its features now.
+bool reads_source(const Lesson& lesson, const FeatureLesson& feature, const RunClock& clock);
+
 /// Whether lesson_loss reads the sources now.
 bool reads_sources(const Lesson& lesson, const RunClock& clock);
 

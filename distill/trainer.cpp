@@ -76,6 +76,7 @@ void Trainer::prepare() {
   const auto count = static_cast<std::int64_t>(options_.samples.size());
   steps_per_epoch_ = (count + batch_ - 1) / batch_;
   state_ = {0, recipe.epochs * steps_per_epoch_, options_.seed};
+  forward_ = std::make_unique<JointForward>(participants_, lessons_);  // moves parameters: first
   make_learners();
   loss_sum_ = Tensor::zeros({1}, DType::f32, data_.device());
 }
@@ -166,7 +167,11 @@ void Trainer::learn(const Batch& batch, const std::vector<std::size_t>& learners
   for (const std::size_t i : learners) learners_[i]->zero_grad();
   for (std::int64_t first = 0; first < rows; first += step) {
     const Batch part = part_of(batch, first, std::min(first + step, rows));
-    const std::vector<View> views = look_at(part, first, learners);
+    const std::vector<View> views =
+        (*forward_)(part, {.step = static_cast<std::uint32_t>(state_.step),
+                           .first_row = first,
+                           .clock = clock(),
+                           .learners = learners});
     if (options_.gated)
       backward_together(views, part, static_cast<double>(rows));
     else
@@ -198,44 +203,6 @@ void Trainer::backward_together(const std::vector<View>& views, const Batch& par
       total = add(total, loss_of(i, views, part, samples));
   total.backward();
   add(loss_sum_, loss_sum_, total.value());
-}
-
-std::vector<View> Trainer::look_at(const Batch& part, std::int64_t first_row,
-                                   const std::vector<std::size_t>& learners) {
-  std::vector<View> views(participants_.size());
-  for (std::size_t i = 0; i < participants_.size(); ++i) {
-    if (!needed(i, learners)) continue;
-    const bool learns = std::find(learners.begin(), learners.end(), i) != learners.end();
-    views[i] = look(participants_[i], part,
-                    {.step = static_cast<std::uint32_t>(state_.step),
-                     .first_row = first_row,
-                     .learns = learns,
-                     .layers = layers_to_show(i)});
-  }
-  return views;
-}
-
-bool Trainer::needed(std::size_t participant, const std::vector<std::size_t>& learners) const {
-  const auto learns = [&](std::size_t i) {
-    return std::find(learners.begin(), learners.end(), i) != learners.end();
-  };
-  return learns(participant) ||
-         std::any_of(lessons_.begin(), lessons_.end(), [&](const Lesson& lesson) {
-           const auto& sources = lesson.sources;
-           return learns(lesson.receiver) && reads_sources(lesson, clock()) &&
-                  std::find(sources.begin(), sources.end(), participant) != sources.end();
-         });
-}
-
-std::set<std::string> Trainer::layers_to_show(std::size_t participant) const {
-  std::set<std::string> layers;
-  for (const Lesson& lesson : lessons_)
-    for (const FeatureLesson& feature : lesson.features) {
-      if (lesson.receiver == participant) layers.insert(feature.receiver);
-      if (!feature.codes.defined() && lesson.sources.at(0) == participant)
-        layers.insert(feature.source);
-    }
-  return layers;
 }
 
 /// The lessons a learner receives, in their order; without any, the labels.

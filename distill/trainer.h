@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -13,6 +12,7 @@
 #include <limbeck/distill/checkpoint.h>
 #include <limbeck/distill/evaluate.h>
 #include <limbeck/distill/gated_ensemble.h>
+#include <limbeck/distill/joint_forward.h>
 #include <limbeck/distill/learner.h>
 #include <limbeck/distill/lesson.h>
 
@@ -98,16 +98,12 @@ class Trainer {
   void make_learners();
   void train_step();
   void learn(const Batch& batch, const std::vector<std::size_t>& learners);
-  std::vector<View> look_at(const Batch& part, std::int64_t first_row,
-                            const std::vector<std::size_t>& learners);
   void backward_each(const std::vector<View>& views, const Batch& part, double samples,
                      const std::vector<std::size_t>& learners);
   void backward_together(const std::vector<View>& views, const Batch& part, double samples);
   Variable loss_of(std::size_t learner, const std::vector<View>& views, const Batch& part,
                    double samples) const;
   RunClock clock() const { return {state_.step, state_.total_steps}; }
-  std::set<std::string> layers_to_show(std::size_t participant) const;
-  bool needed(std::size_t participant, const std::vector<std::size_t>& learners) const;
   Batch next_batch();
   Progress progress();
   CheckpointParts checkpoint_parts();
@@ -118,6 +114,7 @@ class Trainer {
   std::vector<Lesson> lessons_;
   BatchSource& data_;
   RunOptions options_;
+  std::unique_ptr<JointForward> forward_;
   std::vector<std::unique_ptr<Learner>>
       learners_;                    ///< one per participant; null: it does not learn
   std::vector<std::size_t> order_;  ///< those that do

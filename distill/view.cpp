@@ -8,12 +8,8 @@
 #include <limbeck/autograd/reshape.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/kernels/gather.h>
-#include <limbeck/nn/model_graph.h>
 
 namespace limbeck {
-namespace {
-
-/// 16-bit models have f32 losses, whose gradients are scaled before they are rounded.
 Variable widened(const Variable& x) {
   return dtype_size(x.value().dtype()) == 2 ? cast(x, DType::f32) : x;
 }
@@ -40,7 +36,6 @@ Context context_of(const Participant& participant, const Batch& part, const View
   return context;
 }
 
-/// The numbers of the layers, ascending.
 std::vector<std::size_t> find_layers(const Participant& participant, const ModelGraph& graph,
                                      const std::set<std::string>& layers) {
   std::vector<std::size_t> found;
@@ -53,6 +48,8 @@ std::vector<std::size_t> find_layers(const Participant& participant, const Model
                   graph.size() > 0 ? graph.name(graph.size() - 1) : "", "\"");
   return found;
 }
+
+namespace {
 
 View run(const Participant& participant, const Batch& part, const ViewOptions& options) {
   Module& model = *participant.model;

@@ -5,8 +5,12 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include <limbeck/distill/feature_loss.h>
 #include <limbeck/distill/participant.h>
+#include <limbeck/nn/model_graph.h>
 
 namespace limbeck {
 
@@ -16,6 +20,8 @@ struct View {
   Variable logits;
   std::map<std::string, Variable> taps = {};
   SparseTeacher top = {};  ///< in the place of logits that were not stored whole
+  /// What losses made of taps as they appeared, by the layer's name: those are not kept then.
+  std::map<std::pair<const FeatureLoss*, std::string>, Tensor> codes = {};
 };
 
 struct ViewOptions {
@@ -31,5 +37,16 @@ Tensor stored_rows(const Tensor& stored, const Tensor& samples);
 /// Runs a participant on a part of a batch, or takes its logits from those computed before. Throws
 /// std::invalid_argument naming a layer that is not there.
 View look(const Participant& participant, const Batch& part, const ViewOptions& options);
+
+/// Internal, the parts of look(). What the model is told of a pass; the dtype of its parameters;
+/// the numbers of some of its layers, ascending; its last value as rows of logits, and any value,
+/// in f32 where they are 16-bit: those have f32 losses, whose gradients are scaled before they are
+/// rounded.
+Context context_of(const Participant& participant, const Batch& part, const ViewOptions& options);
+DType dtype_of(Module& model);
+std::vector<std::size_t> find_layers(const Participant& participant, const ModelGraph& graph,
+                                     const std::set<std::string>& layers);
+Variable logit_rows(const Variable& logits, const Batch& part);
+Variable widened(const Variable& x);
 
 }  // namespace limbeck

@@ -107,26 +107,40 @@ template <class T, int P, int C>
   }
 }
 
-// A row of output, kPixels at a time; V: elements of a vector.
-template <class T, int V>
-[[gnu::always_inline]] inline void correlate_row(T* out, const T* x, const T* wt,
-                                                 const Geometry& g) {
-  constexpr int P = V * sizeof(T) == 64 ? kPixels : kPixels / 2;  // 16 vectors or 32 to hold them
+// A row of output, `width` <= P pixels at a time; V: elements of a vector.
+template <class T, int V, int P>
+[[gnu::always_inline]] inline void correlate_tiles(T* out, const T* x, const T* wt,
+                                                   const Geometry& g, Index width) {
   for (Index o = 0; o < g.outputs;) {
     const Index left = g.outputs - o;
-    const bool two = left > V;
-    for (Index j = 0; j < g.out_width; j += P) {
+    for (Index j = 0; j < g.out_width; j += width) {
       T* to = out + j * g.outputs + o;
       const T* from = x + j * g.stride * g.channels;
-      const Index pixels = std::min<Index>(P, g.out_width - j);
-      if (two)
+      const Index pixels = std::min(width, g.out_width - j);
+      if (left > V)
         correlate_tile<T, P, 2 * V>(to, g.outputs, from, wt + o, g, pixels,
                                     std::min<Index>(left, 2 * V));
       else
         correlate_tile<T, P, V>(to, g.outputs, from, wt + o, g, pixels, left);
     }
-    o += two ? 2 * V : V;
+    o += left > V ? 2 * V : V;
   }
+}
+
+// Tiles of equal width: a row of 10 is 5 and 5 pixels, not 8 and 2.
+template <class T, int V>
+[[gnu::always_inline]] inline void correlate_row(T* out, const T* x, const T* wt,
+                                                 const Geometry& g) {
+  constexpr int P = V * sizeof(T) == 64 ? kPixels : kPixels / 2;  // 16 vectors or 32 to hold them
+  const Index tiles = (g.out_width + P - 1) / P, width = (g.out_width + tiles - 1) / tiles;
+  if (width > P - 1)
+    correlate_tiles<T, V, P>(out, x, wt, g, width);
+  else if (width > P - 2)
+    correlate_tiles<T, V, P - 1>(out, x, wt, g, width);
+  else if (width > P - 3)
+    correlate_tiles<T, V, P - 2>(out, x, wt, g, width);
+  else
+    correlate_tiles<T, V, P - 3>(out, x, wt, g, width);
 }
 
 // y = x correlated with wt (columns, padded_outputs), plus bias; bands of rows are the tasks.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/nn/linear.h>
 
+#include <limbeck/autograd/joined_linear.h>
 #include <limbeck/autograd/linear.h>
 #include <limbeck/autograd/reshape.h>
 
@@ -25,11 +26,14 @@ Linear::Linear(const Variable& tied_weight) : tied_(true), weight_(tied_weight) 
 
 Variable Linear::forward(const Variable& x, Context&) { return forward_fused(x, Activation::none); }
 
-Variable Linear::forward_fused(const Variable& x, Activation act) {
+Variable Linear::forward_fused(const Variable& x, Activation act, const PackedWeight& packed) {
   const Shape out = output_shape(x.shape());
-  if (x.shape().rank() == 2) return linear(x, weight_, bias_, act);
-  const Variable rows = reshape(x, {x.shape().numel() / in_, in_});
-  return reshape(linear(rows, weight_, bias_, act), out);
+  const bool flat = x.shape().rank() == 2;
+  const Variable rows = flat ? x : reshape(x, {x.shape().numel() / in_, in_});
+  const LinearLayer frozen = {weight_, bias_, act, packed, true};
+  const Variable y = packed.empty() ? linear(rows, weight_, bias_, act)
+                                    : joined_linear(rows, std::span(&frozen, 1))[0];
+  return flat ? y : reshape(y, out);
 }
 
 Shape Linear::output_shape(const Shape& input) const {

@@ -2,7 +2,7 @@
 // The fully connected layer.
 #pragma once
 
-#include <limbeck/kernels/activation.h>
+#include <limbeck/kernels/joined_linear.h>
 #include <limbeck/nn/module.h>
 
 namespace limbeck {
@@ -18,8 +18,10 @@ class Linear : public Module {
   explicit Linear(const Variable& tied_weight);
 
   Variable forward(const Variable& x, Context& context) override;
-  /// act(forward(x)) as one op.
-  Variable forward_fused(const Variable& x, Activation act);
+  /// act(forward(x)) as one op. With `packed`, of the weight, nothing is recorded.
+  Variable forward_fused(const Variable& x, Activation act, const PackedWeight& packed = {});
+  const Variable& weight() const { return weight_; }
+  const Variable& bias() const { return bias_; }  ///< undefined without one
   Shape output_shape(const Shape& input) const override;
   std::vector<NamedParameter> parameters() override;
   std::string describe() const override;

@@ -142,24 +142,48 @@ std::vector<std::size_t> ModelGraph::find(const std::string& pattern) const {
 }
 
 Variable ModelGraph::forward(const Variable& x, Context& context) {
-  return forward(x, context, {}, nullptr);
+  return forward(x, context, Pass{});
 }
 
 Variable ModelGraph::forward(const Variable& x, Context& context,
                              const std::vector<std::size_t>& taps,
                              const std::function<void(std::size_t, const Variable&)>& tap) {
+  return forward(x, context, Pass{.taps = taps, .tap = tap});
+}
+
+namespace {
+
+PackedWeight packed_weight(const ModelGraph::Pass& pass, std::size_t node) {
+  if (!pass.packed) return {};
+  const auto packed = pass.packed->find(node);
+  return packed == pass.packed->end() ? PackedWeight() : packed->second;
+}
+
+/// Whether one of nodes [first, last) is tapped.
+bool tapped(const std::vector<std::size_t>& taps, std::size_t first, std::size_t last) {
+  const auto next = std::lower_bound(taps.begin(), taps.end(), first);
+  return next != taps.end() && *next < last;
+}
+
+}  // namespace
+
+std::size_t ModelGraph::op_end(std::size_t i, const std::vector<std::size_t>& taps) const {
+  for (const auto& segment : segments_)
+    if (segment->first <= i && i < segment->last()) return kModelInput;
+  return nodes_.at(i).fused && !tapped(taps, i, i + 1) && !segment_at(i + 1) ? i + 1 : i;
+}
+
+Variable ModelGraph::forward(const Variable& x, Context& context, const Pass& pass) {
   Values values(nodes_.size(), kModelInput, x);
   if (nodes_.empty()) return x;
-  const auto tapped = [&](std::size_t first, std::size_t last) {
-    const auto next = std::lower_bound(taps.begin(), taps.end(), first);
-    return next != taps.end() && *next < last;
-  };
   const auto recomputed = [&](std::size_t i) {
     const auto* segment = segment_at(i);
-    return segment && !tapped(i, (*segment)->last() - 1) ? segment : nullptr;
+    return segment && !tapped(pass.taps, i, (*segment)->last() - 1) ? segment : nullptr;
   };
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (const auto* segment = recomputed(i)) {
+    if (const std::size_t end = take(i, pass, values); end != kModelInput) {
+      i = end;
+    } else if (const auto* segment = recomputed(i)) {
       const std::size_t input = i == 0 ? kModelInput : i - 1, last = (*segment)->last();
       const Variable before = values[input];
       for (; i < last; ++i)
@@ -168,30 +192,47 @@ Variable ModelGraph::forward(const Variable& x, Context& context,
       i = last - 1;
       values[i] = run(*segment, before, context);
     } else {
-      const bool alone = tapped(i, i + 1) || recomputed(i + 1);
-      i = compute(nodes_, 0, i, alone, values, context);
+      const bool alone = tapped(pass.taps, i, i + 1) || recomputed(i + 1);
+      i = compute(nodes_, 0, i, alone, values, context, packed_weight(pass, i));
     }
-    if (tapped(i, i + 1)) tap(i, values[i]);
+    if (tapped(pass.taps, i, i + 1)) pass.tap(i, values[i]);
   }
   return values[nodes_.size() - 1];
+}
+
+/// Takes the value of the op at node i from those given; returns its last node, or kModelInput.
+std::size_t ModelGraph::take(std::size_t i, const Pass& pass, Values& values) const {
+  for (const std::size_t end : {i, i + 1}) {
+    const auto given = pass.given.find(end);
+    if (given == pass.given.end() || (end > i && !nodes_[i].fused)) continue;
+    for (std::size_t node = i; node <= end; ++node)
+      for (const std::size_t input : nodes_[node].done) values[input] = Variable();
+    values[end] = given->second;
+    return end;
+  }
+  return kModelInput;
 }
 
 /// Computes node i of `nodes`, the first of which is `first`, or, unless `alone`, it and the
 /// activation after it as one op; returns which node it has computed.
 std::size_t ModelGraph::compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
-                                bool alone, Values& values, Context& context) {
+                                bool alone, Values& values, Context& context,
+                                const PackedWeight& packed) {
   const Node& node = nodes[i - first];
   std::vector<Variable> inputs;
   for (const std::size_t input : node.from) inputs.push_back(values[input]);
   for (const std::size_t input : node.done) values[input] = Variable();
-  if (!node.fused || alone) {
+  const std::size_t end = node.fused && !alone ? i + 1 : i;
+  const auto activation = [&] {
+    return end == i ? Activation::none
+                    : static_cast<const ActivationLayer&>(*nodes[end - first].layer).activation();
+  };
+  if (end > i || !packed.empty())
+    values[end] = static_cast<Linear&>(*node.layer).forward_fused(inputs[0], activation(), packed);
+  else
     values[i] =
         node.layer ? node.layer->forward(inputs[0], context) : join_values(node.join, inputs);
-    return i;
-  }
-  const auto& next = static_cast<const ActivationLayer&>(*nodes[i + 1 - first].layer);
-  values[i + 1] = static_cast<Linear&>(*node.layer).forward_fused(inputs[0], next.activation());
-  return i + 1;
+  return end;
 }
 
 /// A pass over a segment, of which only x and the result are kept.

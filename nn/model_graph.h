@@ -3,11 +3,13 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <limbeck/kernels/joined_linear.h>
 #include <limbeck/nn/module.h>
 
 namespace limbeck {
@@ -52,11 +54,27 @@ class ModelGraph : public Module {
   /// std::invalid_argument when there are none.
   std::vector<std::size_t> find(const std::string& pattern) const;
 
+  /// What is wanted of a pass beside its result, and what is there already.
+  struct Pass {
+    std::vector<std::size_t> taps = {};  ///< nodes, ascending
+    /// Called for each of them as soon as it is computed.
+    std::function<void(std::size_t, const Variable&)> tap = {};
+    /// Values of nodes, which are not computed then: by the last node of their op, see op_end().
+    std::map<std::size_t, Variable> given = {};
+    /// Weights of Linear nodes of a pass that is not recorded; or null.
+    const std::map<std::size_t, PackedWeight>* packed = nullptr;
+  };
+
   /// Values are dropped after their last reader, so without a tape only those still needed live.
   Variable forward(const Variable& x, Context& context) override;
-  /// The same; calls tap(i, value) for each node i of `taps` (ascending) as soon as it is computed.
+  Variable forward(const Variable& x, Context& context, const Pass& pass);
   Variable forward(const Variable& x, Context& context, const std::vector<std::size_t>& taps,
                    const std::function<void(std::size_t, const Variable&)>& tap);
+  /// The node whose value the op of node i makes when `taps` are tapped: i, or the activation after
+  /// it. What is computed again is no op of its own: kModelInput.
+  std::size_t op_end(std::size_t i, const std::vector<std::size_t>& taps) const;
+  /// Those of node i's inputs that nobody reads after it.
+  const std::vector<std::size_t>& last_read(std::size_t i) const { return nodes_.at(i).done; }
 
   Shape output_shape(const Shape& input) const override;
   /// The output shape of every node.
@@ -85,7 +103,9 @@ class ModelGraph : public Module {
   };
   class Values;
   static std::size_t compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
-                             bool alone, Values& values, Context& context);
+                             bool alone, Values& values, Context& context,
+                             const PackedWeight& packed = {});
+  std::size_t take(std::size_t i, const Pass& pass, Values& values) const;
   static Variable run(const std::shared_ptr<const Segment>& segment, const Variable& x,
                       Context& context);
   const std::shared_ptr<const Segment>* segment_at(std::size_t i) const;

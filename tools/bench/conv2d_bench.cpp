@@ -13,12 +13,14 @@ void bench_conv2d(Bench& bench) {
   };
   struct Case {
     Shape x, w;
+    std::int64_t padding = 1;
   };
   for (const Case& c :
        {Case{{64, 28, 28, 1}, {32, 3, 3, 1}}, Case{{128, 32, 32, 16}, {16, 3, 3, 16}},
+        Case{{128, 28, 28, 1}, {32, 5, 5, 1}, 2}, Case{{128, 14, 14, 32}, {64, 5, 5, 32}, 0},
         Case{{128, 8, 8, 64}, {64, 3, 3, 64}}, Case{{64, 14, 14, 32}, {64, 3, 3, 32}},
         Case{{16, 28, 28, 128}, {128, 3, 3, 128}}}) {
-    const Conv2dOptions options{.padding = 1};
+    const Conv2dOptions options{.padding = c.padding};
     const Shape y = conv2d_output_shape(c.x, c.w, options);
     const auto make = [&] {
       return Slot{bench.zeros(y),  bench.zeros(c.x),  bench.zeros(c.w),    bench.random(c.x),

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/distill/joint_forward.h>
+
+#include <algorithm>
+#include <optional>
+
+#include <limbeck/autograd/reshape.h>
+#include <limbeck/core/parallel.h>
+#include <limbeck/distill/tap.h>
+#include <limbeck/nn/activation.h>
+
+namespace limbeck {
+namespace {
+
+bool contains(const std::vector<std::size_t>& list, std::size_t i) {
+  return std::find(list.begin(), list.end(), i) != list.end();
+}
+
+bool on_gpu(const Participant& participant) {
+  const auto parameters =
+      participant.model ? participant.model->parameters() : std::vector<NamedParameter>{};
+  return !parameters.empty() && parameters[0].value.value().device().is_cuda();
+}
+
+/// A batch of a model's input as its own dtype has it; models of one dtype share it.
+Variable input_of(const Batch& part, DType dtype, std::map<DType, Variable>& inputs) {
+  Variable& x = inputs[dtype];
+  if (!x.defined()) x = Variable(part.x.dtype() == DType::i32 ? part.x : part.x.to(dtype));
+  return x;
+}
+
+Activation activation_at(ModelGraph& graph, std::size_t node, std::size_t end) {
+  return end == node ? Activation::none
+                     : static_cast<ActivationLayer&>(*graph.layer(end)).activation();
+}
+
+}  // namespace
+
+/// A participant in the course of a pass; x is undefined where look() does everything.
+struct JointForward::Running {
+  bool needed = false, learns = false;
+  ViewOptions options = {};
+  Variable x = {};
+  ModelGraph::Pass pass = {};
+};
+
+JointForward::JointForward(std::vector<Participant> participants, std::vector<Lesson> lessons)
+    : participants_(std::move(participants)),
+      lessons_(std::move(lessons)),
+      plan_(make_joint_plan(participants_, lessons_)),
+      branches_(participants_.size()),
+      shares_(participants_.size()) {
+  for (std::size_t i = 0; i < participants_.size(); ++i)
+    if (on_gpu(participants_[i]))
+      branches_[i] =
+          std::make_unique<Branch>(participants_[i].model->parameters()[0].value.value().device());
+}
+
+bool JointForward::needed(std::size_t participant, const JointPass& pass) const {
+  return contains(pass.learners, participant) ||
+         std::any_of(lessons_.begin(), lessons_.end(), [&](const Lesson& lesson) {
+           return contains(pass.learners, lesson.receiver) &&
+                  contains(lesson.sources, participant) && reads_sources(lesson, pass.clock);
+         });
+}
+
+std::vector<View> JointForward::operator()(const Batch& part, const JointPass& pass) {
+  std::vector<Running> running(participants_.size());
+  std::map<DType, Variable> inputs;
+  for (std::size_t i = 0; i < participants_.size(); ++i) {
+    Running& r = running[i];
+    r.needed = needed(i, pass);
+    r.learns = contains(pass.learners, i);
+    r.options = {.step = pass.step, .first_row = pass.first_row, .learns = r.learns};
+    if (!r.needed || !plan_.models[i].graph) continue;
+    r.x = input_of(part, dtype_of(*participants_[i].model), inputs);
+    r.pass = {.taps = plan_.models[i].taps, .packed = &plan_.models[i].packed};
+  }
+  run_joined(running);
+  std::vector<View> views(participants_.size());
+  std::optional<std::size_t> last;  // runs on the selected stream, the others beside it
+  for (std::size_t i = 0; i < participants_.size(); ++i)
+    if (running[i].needed && running[i].learns) last = i;
+  for (std::size_t i = 0; i < participants_.size(); ++i) {
+    if (!running[i].needed || i == last) continue;
+    const auto run = [&] { views[i] = view_of(i, part, pass, running[i]); };
+    branches_[i] ? branches_[i]->run(run) : run();
+  }
+  if (last) views[*last] = view_of(*last, part, pass, running[*last]);
+  for (std::size_t i = 0; i < participants_.size(); ++i)
+    if (branches_[i] && running[i].needed && i != last) branches_[i]->join();
+  return views;
+}
+
+/// Leaves the values of joined layers in the passes of those that take part.
+void JointForward::run_joined(std::vector<Running>& running) const {
+  for (const JoinedLayers& group : plan_.joined) {
+    std::vector<LinearLayer> layers;
+    std::vector<JoinedLayer> present;
+    for (const JoinedLayer& at : group.layers)
+      if (running[at.participant].needed) {
+        layers.push_back(linear_layer(at, running[at.participant].learns));
+        present.push_back(at);
+      }
+    if (layers.size() < 2) continue;
+    const Variable& x = running[present[0].participant].x;
+    const std::int64_t I = layers[0].w.shape()[1];
+    const bool all = layers.size() == group.layers.size();
+    const std::vector<Variable> values = joined_linear(reshape(x, {x.shape().numel() / I, I}),
+                                                       layers, all ? group.stack : LinearStack{});
+    for (std::size_t k = 0; k < present.size(); ++k) {
+      const auto& [participant, node] = present[k];
+      const PlannedModel& model = plan_.models[participant];
+      running[participant].pass.given[model.graph->op_end(node, model.taps)] =
+          reshape(values[k], model.graph->layer(node)->output_shape(x.shape()));
+    }
+  }
+}
+
+LinearLayer JointForward::linear_layer(const JoinedLayer& at, bool learns) const {
+  const PlannedModel& model = plan_.models[at.participant];
+  const auto& linear = static_cast<const Linear&>(*model.graph->layer(at.node));
+  const std::size_t end = model.graph->op_end(at.node, model.taps);
+  const auto packed = model.packed.find(at.node);
+  return {.w = linear.weight(),
+          .bias = linear.bias(),
+          .act = activation_at(*model.graph, at.node, end),
+          .packed = packed == model.packed.end() ? PackedWeight() : packed->second,
+          .frozen = !learns};
+}
+
+View JointForward::view_of(std::size_t i, const Batch& part, const JointPass& pass,
+                           const Running& running) {
+  const Participant& participant = participants_[i];
+  const PlannedModel& model = plan_.models[i];
+  if (!model.graph) return look(participant, part, running.options);
+  std::optional<NoGrad> frozen;
+  if (!participant.trainable() || !running.learns) frozen.emplace();
+  View view;
+  const Tap tap = [&](std::size_t node, const Variable& value) {
+    take_tap(i, pass, node, value, view);
+  };
+  const std::int64_t share = share_of(i, running.x.shape());
+  if (share < running.x.shape()[0]) {
+    view.logits = logit_rows(run_in_shares(i, part, running, share, tap), part);
+    return view;
+  }
+  Context context = context_of(participant, part, running.options);
+  ModelGraph::Pass wanted = running.pass;
+  wanted.tap = tap;
+  view.logits = logit_rows(model.graph->forward(running.x, context, wanted), part);
+  return view;
+}
+
+std::int64_t JointForward::share_of(std::size_t i, const Shape& batch) {
+  const bool divisible = participants_[i].state == ModelState::frozen_eval && !branches_[i];
+  if (!divisible) return batch[0];
+  auto& [shape, share] = shares_[i];
+  if (shape != batch) {
+    shape = batch;
+    share = rows_in_cache(*plan_.models[i].graph, batch);
+  }
+  return share;
+}
+
+/// A frozen model's pass in shares of `share` rows: its logits, and taps when all is done.
+Variable JointForward::run_in_shares(std::size_t i, const Batch& part, const Running& running,
+                                     std::int64_t share, const Tap& tap) const {
+  const PlannedModel& model = plan_.models[i];
+  const Tensor& x = running.x.value();
+  const std::vector<Shape> shapes = model.graph->node_shapes(x.shape());
+  const DType dtype = dtype_of(*model.graph);
+  Tensor result = Tensor::empty(shapes.back(), dtype);
+  std::map<std::size_t, Tensor> taps;
+  for (const std::size_t node : model.taps) taps[node] = Tensor::empty(shapes[node], dtype);
+  parallel_ranges(x.dim(0), share, [&](std::int64_t first, std::int64_t end) {
+    const NoGrad frozen;
+    ViewOptions options = running.options;
+    options.first_row += first;
+    Context context = context_of(participants_[i], part_of(part, first, end), options);
+    ModelGraph::Pass pass = running.pass;
+    for (auto& [node, value] : pass.given) value = Variable(value.value().rows(first, end));
+    pass.tap = [&](std::size_t node, const Variable& value) {
+      taps.at(node).rows(first, end).copy_from(value.value());
+    };
+    const Variable logits = model.graph->forward(Variable(x.rows(first, end)), context, pass);
+    result.rows(first, end).copy_from(logits.value());
+  });
+  for (const auto& [node, value] : taps) tap(node, Variable(value));
+  return Variable(result);
+}
+
+/// Makes the codes that the learners' lessons want of a tap, and keeps it if it is a receiver's.
+void JointForward::take_tap(std::size_t participant, const JointPass& pass, std::size_t node,
+                            const Variable& value, View& view) const {
+  const PlannedModel& model = plan_.models[participant];
+  const std::string& name = model.graph->name(node);
+  const Variable tap = widened(value);
+  for (const Lesson& lesson : lessons_)
+    for (const FeatureLesson& feature : lesson.features)
+      if (contains(pass.learners, lesson.receiver) && feature.source == name &&
+          reads_source(lesson, feature, pass.clock) && lesson.sources[0] == participant)
+        view.codes[{feature.loss.get(), name}] = code_of(feature, tap.value());
+  if (contains(pass.learners, participant) && contains(model.kept, node)) view.taps[name] = tap;
+}
+
+}  // namespace limbeck

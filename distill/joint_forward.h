@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// All models of a run on one batch in one pass.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <limbeck/autograd/joined_linear.h>
+#include <limbeck/core/stream.h>
+#include <limbeck/distill/joint_plan.h>
+#include <limbeck/distill/view.h>
+
+namespace limbeck {
+
+/// Whom a pass is for.
+struct JointPass {
+  std::uint32_t step = 0;
+  std::int64_t first_row = 0;  ///< of this part in its batch
+  RunClock clock = {};
+  std::vector<std::size_t> learners = {};  ///< participants that are recorded
+};
+
+/// look() at every participant that the learners need, as one plan (distill/joint_plan.h):
+/// - layers of several models that read the same tensor are one product;
+/// - a frozen model's value is dropped after its last reader, and a tap that only a code is made of
+///   as soon as that is there;
+/// - on a GPU the models run side by side, on the CPU a frozen model whose values are large runs in
+///   shares of the batch that stay in the cache, side by side on the threads.
+/// In MathMode::exact on the CPU the bits are those of look(); on a GPU too, where the library
+/// computes the rows of a product of stacked weights as it computes them apart.
+class JointForward {
+ public:
+  /// Both are kept; models must outlive it, and make_joint_plan says what else it does to them.
+  JointForward(std::vector<Participant> participants, std::vector<Lesson> lessons);
+
+  /// By the number of the participant; empty views of those that nobody needs.
+  std::vector<View> operator()(const Batch& part, const JointPass& pass);
+
+  const JointPlan& plan() const { return plan_; }
+
+ private:
+  struct Running;
+  using Tap = std::function<void(std::size_t, const Variable&)>;
+
+  bool needed(std::size_t participant, const JointPass& pass) const;
+  void run_joined(std::vector<Running>& running) const;
+  LinearLayer linear_layer(const JoinedLayer& at, bool learns) const;
+  View view_of(std::size_t participant, const Batch& part, const JointPass& pass,
+               const Running& running);
+  Variable run_in_shares(std::size_t participant, const Batch& part, const Running& running,
+                         std::int64_t share, const Tap& tap) const;
+  void take_tap(std::size_t participant, const JointPass& pass, std::size_t node,
+                const Variable& value, View& view) const;
+  std::int64_t share_of(std::size_t participant, const Shape& batch);
+
+  std::vector<Participant> participants_;
+  std::vector<Lesson> lessons_;
+  JointPlan plan_;
+  std::vector<std::unique_ptr<Branch>> branches_;       ///< on a GPU, by participant
+  std::vector<std::pair<Shape, std::int64_t>> shares_;  ///< rows_in_cache of the last batch
+};
+
+}  // namespace limbeck

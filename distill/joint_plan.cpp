@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limbeck/distill/joint_plan.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include <limbeck/distill/tap.h>
+#include <limbeck/nn/dropout.h>
+#include <limbeck/nn/flatten.h>
+
+namespace limbeck {
+namespace {
+
+constexpr std::size_t kAlignment = 16;
+
+std::vector<std::size_t> nodes_of(const Participant& participant, const ModelGraph* graph,
+                                  const std::set<std::string>& layers) {
+  if (layers.empty()) return {};
+  LIMBECK_CHECK(graph, "model \"", participant.name, "\" is no ModelGraph; its layer \"",
+                *layers.begin(), "\" cannot be read");
+  return find_layers(participant, *graph, layers);
+}
+
+PlannedModel plan_model(const std::vector<Participant>& participants,
+                        const std::vector<Lesson>& lessons, std::size_t i) {
+  const Participant& participant = participants[i];
+  PlannedModel plan{.graph = dynamic_cast<ModelGraph*>(participant.model)};
+  std::set<std::string> taps, kept;
+  for (const Lesson& lesson : lessons)
+    for (const FeatureLesson& feature : lesson.features) {
+      if (lesson.receiver == i) kept.insert(feature.receiver);
+      if (!feature.codes.defined() && lesson.sources.at(0) == i) taps.insert(feature.source);
+    }
+  taps.insert(kept.begin(), kept.end());
+  if (!participant.model) return plan;
+  plan.taps = nodes_of(participant, plan.graph, taps);
+  plan.kept = nodes_of(participant, plan.graph, kept);
+  return plan;
+}
+
+bool leaves_values(ModelGraph& graph, std::size_t node, bool frozen) {
+  Module* layer = graph.layer(node);
+  return dynamic_cast<Flatten*>(layer) ||
+         (frozen && (dynamic_cast<Dropout*>(layer) || dynamic_cast<DropPath*>(layer)));
+}
+
+/// The first Linear that reads the model's input, if any does.
+std::optional<std::size_t> input_layer(const PlannedModel& model, bool frozen) {
+  if (!model.graph) return {};
+  ModelGraph& graph = *model.graph;
+  std::set<std::size_t> same = {ModelGraph::kModelInput};  // nodes whose value is the input
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    if (!same.contains(graph.inputs(i)[0])) continue;
+    if (leaves_values(graph, i, frozen)) same.insert(i);
+    const auto* linear = dynamic_cast<Linear*>(graph.layer(i));
+    if (linear && !graph.layer(i)->parameters().empty() &&
+        graph.op_end(i, model.taps) != ModelGraph::kModelInput)
+      return i;
+  }
+  return {};
+}
+
+Linear& linear_at(const JointPlan& plan, const JoinedLayer& at) {
+  return static_cast<Linear&>(*plan.models[at.participant].graph->layer(at.node));
+}
+
+bool alike(const Linear& a, const Linear& b) {
+  const Tensor &v = a.weight().value(), &w = b.weight().value();
+  return v.dim(1) == w.dim(1) && v.dtype() == w.dtype() && v.device() == w.device() &&
+         a.bias().defined() == b.bias().defined();
+}
+
+std::vector<JoinedLayers> find_joined(const JointPlan& plan,
+                                      const std::vector<Participant>& participants) {
+  std::vector<JoinedLayers> groups;
+  for (std::size_t i = 0; i < participants.size(); ++i) {
+    const auto node = input_layer(plan.models[i], !participants[i].trainable());
+    if (!node) continue;
+    const JoinedLayer layer = {i, *node};
+    const auto group = std::find_if(groups.begin(), groups.end(), [&](const JoinedLayers& other) {
+      return other.layers.size() < kMaxJoined &&
+             alike(linear_at(plan, other.layers[0]), linear_at(plan, layer)) &&
+             std::none_of(other.layers.begin(), other.layers.end(), [&](const JoinedLayer& o) {
+               return participants[o.participant].model == participants[i].model;
+             });
+    });
+    if (group == groups.end())
+      groups.push_back({{layer}});
+    else
+      group->layers.push_back(layer);
+  }
+  std::erase_if(groups, [](const JoinedLayers& group) { return group.layers.size() < 2; });
+  return groups;
+}
+
+/// Parameters one after the other in one memory, each a view of its rows.
+Tensor stack_up(std::vector<Variable> parameters) {
+  std::int64_t rows = 0;
+  for (const Variable& p : parameters) {
+    if (p.value().nbytes() % kAlignment != 0) return {};
+    rows += p.shape()[0];
+  }
+  const Tensor& first = parameters[0].value();
+  Tensor stack =
+      Tensor::empty(with_batch(without_batch(first.shape()), rows), first.dtype(), first.device());
+  rows = 0;
+  for (Variable& p : parameters) {
+    Tensor view = stack.rows(rows, rows + p.shape()[0]);
+    view.copy_from(p.value());
+    rows += p.shape()[0];
+    p.value() = view;
+  }
+  return stack;
+}
+
+void stack_on_gpu(JointPlan& plan, JoinedLayers& group) {
+  std::vector<Variable> weights, biases;
+  for (const JoinedLayer& layer : group.layers) {
+    weights.push_back(linear_at(plan, layer).weight());
+    biases.push_back(linear_at(plan, layer).bias());
+  }
+  if (!weights[0].value().device().is_cuda()) return;
+  const bool aligned = std::all_of(biases.begin(), biases.end(), [](const Variable& bias) {
+    return !bias.defined() || bias.value().nbytes() % kAlignment == 0;
+  });
+  if (!aligned) return;
+  group.stack.w = stack_up(weights);
+  if (group.stack.w.defined() && biases[0].defined()) group.stack.bias = stack_up(biases);
+}
+
+void pack(PlannedModel& model) {
+  for (std::size_t i = 0; i < model.graph->size(); ++i)
+    if (const auto* linear = dynamic_cast<Linear*>(model.graph->layer(i)))
+      if (const PackedWeight packed(linear->weight().value()); !packed.empty())
+        model.packed.emplace(i, packed);
+}
+
+}  // namespace
+
+JointPlan make_joint_plan(const std::vector<Participant>& participants,
+                          const std::vector<Lesson>& lessons) {
+  JointPlan plan;
+  for (std::size_t i = 0; i < participants.size(); ++i) {
+    plan.models.push_back(plan_model(participants, lessons, i));
+    if (plan.models[i].graph && !participants[i].trainable()) pack(plan.models[i]);
+  }
+  plan.joined = find_joined(plan, participants);
+  for (JoinedLayers& group : plan.joined) stack_on_gpu(plan, group);
+  return plan;
+}
+
+std::int64_t rows_in_cache(ModelGraph& graph, const Shape& batch) {
+  constexpr std::int64_t kCacheElements = 256 * 1024;  // 1 MiB of f32
+  const std::int64_t N = batch[0];
+  const std::vector<Shape> shapes = graph.node_shapes(batch);
+  std::int64_t widest = 1, all = 0;
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    if (shapes[i].rank() == 0 || shapes[i][0] != N) return N;
+    std::int64_t touched = shapes[i].numel();
+    for (const std::size_t from : graph.inputs(i))
+      touched += (from == ModelGraph::kModelInput ? batch : shapes[from]).numel();
+    widest = std::max(widest, touched / std::max<std::int64_t>(N, 1));
+    all += shapes[i].numel();
+  }
+  const std::int64_t share = std::max<std::int64_t>(kCacheElements / widest, 1);
+  const bool fits = N * widest <= 4 * kCacheElements;
+  const bool heavy = parameter_count(graph) * (N / share) > all;
+  return fits || heavy ? N : std::min(share, N);
+}
+
+}  // namespace limbeck

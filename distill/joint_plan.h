@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can be saved when several models are run on one batch: found once, before the first step.
+#pragma once
+
+#include <vector>
+
+#include <limbeck/distill/lesson.h>
+#include <limbeck/distill/participant.h>
+#include <limbeck/kernels/joined_linear.h>
+#include <limbeck/nn/linear.h>
+
+namespace limbeck {
+
+/// A layer of one participant.
+struct JoinedLayer {
+  std::size_t participant = 0, node = 0;
+};
+
+/// Linear layers of different models that read the same tensor, and so are computed side by side.
+struct JoinedLayers {
+  std::vector<JoinedLayer> layers;
+  LinearStack stack = {};  ///< on a GPU: their parameters are its rows
+};
+
+/// What one participant's model is asked for.
+struct PlannedModel {
+  ModelGraph* graph = nullptr;         ///< null: another module, or no model
+  std::vector<std::size_t> taps = {};  ///< nodes whose values losses read, ascending
+  std::vector<std::size_t> kept = {};  ///< of these: those of a receiver, kept for the tape
+  std::map<std::size_t, PackedWeight> packed = {};  ///< of a frozen model's Linear nodes
+};
+
+/// What all participants are asked for, by their number. Taps are the layers that the lessons name;
+/// throws std::invalid_argument naming one that is not there.
+struct JointPlan {
+  std::vector<PlannedModel> models;
+  std::vector<JoinedLayers> joined;
+};
+
+/// Layers are joined where nothing but layers that leave the values as they are (flatten, and
+/// dropout of a frozen model) comes between the input and them, and they have the same dtype and as
+/// many inputs. On a GPU the parameters of layers that are joined move into one memory, where that
+/// keeps each of them 16-byte aligned; handles to their tensors from before keep the old values. On
+/// the CPU in MathMode::exact weights of frozen models are packed, a second copy of them: as long
+/// as the plan lives they must stay as they are.
+JointPlan make_joint_plan(const std::vector<Participant>& participants,
+                          const std::vector<Lesson>& lessons);
+
+/// The rows of a batch at a time at which a frozen model runs on the CPU: few enough that what its
+/// widest layer reads and writes stays in a core's cache, so that no value goes to memory and back.
+/// `rows` where the batch's values fit anyway, or where reading the weights once more for each
+/// share would cost more than that saves.
+std::int64_t rows_in_cache(ModelGraph& graph, const Shape& batch);
+
+}  // namespace limbeck
