@@ -32,7 +32,8 @@ struct LayerInput {
 };
 
 /// A type of layer: its name, the keys it understands and how it is made of them. A new layer needs
-/// an entry in layer_types.cpp and nothing else. Exactly one of `make` and `join` is set.
+/// an entry in layer_types.cpp and, to leave as ONNX, a form in tools/convert/onnx_layers. Exactly
+/// one of `make` and `join` is set.
 struct LayerType {
   std::string_view name;
   std::vector<LayerKey> keys;

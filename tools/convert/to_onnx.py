@@ -4,10 +4,11 @@
 
     tools/convert/to_onnx.py weights.safetensors model.onnx
 
-The file says what model it is of (limbeck's own do). Images go in as (N,C,H,W), as elsewhere, and
-tokens as (N,T) of int64, as many as the model's tables have positions; with --lengths, "lengths"
-says how many of them are no padding. A layer that has no ONNX form is refused by name. Needs the
-Python packages numpy and onnx; with onnxruntime the model is also run once.
+The file says what model it is of (limbeck's own do). Images go in as (N,C,H,W), as elsewhere,
+after what the metadata "preprocess" says is done to them; tokens go in as (N,T) of int64, as many
+as the model's tables have positions, and with --lengths a second input says how many of them are
+no padding. A layer that has no ONNX form is refused by name. Needs the Python packages numpy and
+onnx; with onnxruntime the model is also run once.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def read(path):
     return json.loads(metadata.pop("model")), weights, metadata
 
 
-def try_once(graph, path):
+def try_once(graph, path, tokens):
     """What onnxruntime makes of zeros, where it is installed."""
     try:
         import onnxruntime
@@ -48,7 +49,7 @@ def try_once(graph, path):
     import numpy as np
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    extents = [{"N": 1, "T": graph.context}.get(extent, extent) for extent in graph.shapes["input"]]
+    extents = [{"N": 1, "T": tokens}.get(extent, extent) for extent in graph.shapes["input"]]
     feed = {"input": np.zeros(extents, np.int64 if graph.tokens else np.float32)}
     if graph.lengths:
         feed["lengths"] = np.ones(1, np.int32)
@@ -80,7 +81,7 @@ def main():
     write_onnx(graph, arguments.target, metadata)
     shape = ",".join(map(str, graph.shapes["input"]))
     print(f"{arguments.target}: input ({shape}), {len(graph.nodes)} nodes")
-    try_once(graph, arguments.target)
+    try_once(graph, arguments.target, model["input"][0])
 
 
 if __name__ == "__main__":
