@@ -7,7 +7,8 @@ Variable max_pool2d(const Variable& x, const Pool2dOptions& options) {
   const Tensor& xv = x.value();
   const Shape in = xv.shape(), out = pool2d_output_shape(in, options);
   Tensor y = Tensor::empty(out, xv.dtype(), xv.device());
-  Tensor index = Tensor::empty(out, DType::i32, xv.device());
+  Tensor index;
+  if (records(std::vector{x})) index = Tensor::empty(out, DType::i32, xv.device());
   max_pool2d_forward(y, index, xv, options);
   return record("max_pool2d", y, {x},
                 [in, index, options](const Tensor& dy, std::span<InputGrad> inputs) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include <limbeck/core/parallel.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/nn/dropout.h>
 #include <limbeck/nn/flatten.h>
@@ -163,10 +164,13 @@ std::int64_t rows_in_cache(ModelGraph& graph, const Shape& batch) {
     widest = std::max(widest, touched / std::max<std::int64_t>(N, 1));
     all += shapes[i].numel();
   }
-  const std::int64_t share = std::max<std::int64_t>(kCacheElements / widest, 1);
   const bool fits = N * widest <= 4 * kCacheElements;
-  const bool heavy = parameter_count(graph) * (N / share) > all;
-  return fits || heavy ? N : std::min(share, N);
+  const std::int64_t shares = (N * widest + kCacheElements - 1) / kCacheElements;
+  const bool heavy = parameter_count(graph) * shares > all;
+  if (fits || heavy) return N;
+  const std::int64_t threads = num_threads();  // which are to end together
+  const std::int64_t even = (std::min(shares, N) + threads - 1) / threads * threads;
+  return (N + even - 1) / even;
 }
 
 }  // namespace limbeck

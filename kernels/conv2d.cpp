@@ -8,6 +8,7 @@
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/pool.h>
 #include <limbeck/core/simd.h>
+#include <limbeck/kernels/activation.h>
 #include <limbeck/kernels/depthwise.h>
 #include <limbeck/kernels/direct_conv2d.h>
 #include <limbeck/kernels/gemm.h>
@@ -209,7 +210,7 @@ void forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
       unfold(unfolded.get(), in + group * g.depth, g, begin, end, 0, g.columns);
       gemm<T>(end - begin, g.outputs, g.columns, {unfolded.get(), g.columns, 1},
               {wt.get() + first * g.columns, g.outputs, 1}, out + begin * all + first, all, false,
-              {b == nullptr ? nullptr : b + first, false});
+              {b == nullptr ? nullptr : b + first, options.relu});
     }
   });
 }
@@ -277,7 +278,11 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
     return y.copy_from(wide.to(y.dtype()));
   }
   if (math_mode() == MathMode::fast && onednn::conv2d_forward(y, x, w, bias, options)) return;
-  if (is_depthwise(w.shape(), options)) return depthwise_forward(y, x, w, bias, options);
+  if (is_depthwise(w.shape(), options)) {
+    depthwise_forward(y, x, w, bias, options);
+    if (options.relu) cpu::activation_forward(y, y, Activation::relu);
+    return;
+  }
   if (suits_direct(w.shape(), options)) return direct_forward(y, x, w, bias, options);
   if (x.dtype() == DType::f64)
     forward<double>(y, x, w, bias, options);

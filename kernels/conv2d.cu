@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/conv2d.h>
 
+#include <limbeck/kernels/activation.h>
 #include <limbeck/kernels/cudnn.h>
 #include <limbeck/kernels/bias.cuh>
 
@@ -13,7 +14,10 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
     cudnn::conv2d_forward(y, x, w, options);
   else
     y.fill(0);
-  if (bias.defined()) gpu::add_bias(y, bias);
+  if (bias.defined())
+    gpu::add_bias(y, bias, options.relu);
+  else if (options.relu)
+    cuda::activation_forward(y, y, Activation::relu);
 }
 
 void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w,

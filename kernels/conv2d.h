@@ -13,6 +13,7 @@ struct Conv2dOptions {
   std::int64_t dilation = 1;  ///< >= 1, pixels from one cell of the window to the next
   /// >= 1, divides C and O: output group g sees input group g only. groups = C is depthwise.
   std::int64_t groups = 1;
+  bool relu = false;  ///< forward only: y = max(x * w + bias, 0)
 };
 
 /// (N,H,W,C) and weights (O,KH,KW,C/groups) give (N,OH,OW,O),

@@ -10,6 +10,8 @@
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/pool.h>
 #include <limbeck/core/simd.h>
+#include <limbeck/kernels/activation_functions.h>
+#include <limbeck/kernels/transpose.h>
 
 namespace limbeck::cpu {
 namespace {
@@ -34,6 +36,7 @@ struct Geometry {
       out_width;
   Index stride, padding, dilation;
   Index padded_width, padded_outputs, band;  // rows of output per task
+  bool relu = false;
 
   Geometry(const Shape& x, Index kh, Index kw, const Shape& y, Index stride_, Index padding_,
            Index dilation_)
@@ -143,6 +146,16 @@ template <class T, int V>
     correlate_tiles<T, V, P - 3>(out, x, wt, g, width);
 }
 
+// What comes after the sums, while they are in the cache.
+template <class T>
+[[gnu::always_inline]] inline void finish_row(T* out, Index row, const T* bias, const Geometry& g) {
+  if (bias != nullptr)
+    for (T* pixel = out; pixel < out + row; pixel += g.outputs)
+      for (Index o = 0; o < g.outputs; ++o) pixel[o] += bias[o];
+  if (g.relu)
+    for (Index i = 0; i < row; ++i) out[i] = Relu()(out[i]);
+}
+
 // y = x correlated with wt (columns, padded_outputs), plus bias; bands of rows are the tasks.
 template <class T>
 void correlate(Tensor& y, const Tensor& x, const T* wt, const T* bias, const Geometry& g) {
@@ -159,23 +172,35 @@ void correlate(Tensor& y, const Tensor& x, const T* wt, const T* bias, const Geo
       for (Index i = 0; i < rows; ++i) {
         T* to = out + (n * g.out_height + i0 + i) * row;
         correlate_row<T, V>(to, image + i * g.stride * g.row(), wt, g);
-        if (bias != nullptr)
-          for (T* pixel = to; pixel < to + row; pixel += g.outputs)
-            for (Index o = 0; o < g.outputs; ++o) pixel[o] += bias[o];
+        finish_row(to, row, bias, g);
       }
     });
   });
 }
 
+// to (columns, padded_outputs) from w (outputs, columns), in squares of V where there are whole
+// ones.
+template <class T, int V>
+[[gnu::always_inline]] inline void transpose_weights(T* to, const T* w, const Geometry& g) {
+  const Index whole_rows = g.outputs / V * V, whole = g.columns() / V * V;
+  for (Index o = 0; o < whole_rows; o += V)
+    for (Index k = 0; k < whole; k += V)
+      transpose_square<T, V>(to + k * g.padded_outputs + o, g.padded_outputs,
+                             w + o * g.columns() + k, g.columns());
+  for (Index k = 0; k < g.columns(); ++k)
+    for (Index o = k < whole ? whole_rows : 0; o < g.padded_outputs; ++o)
+      to[k * g.padded_outputs + o] = o < g.outputs ? w[o * g.columns() + k] : T(0);
+}
+
 template <class T>
 void forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
              const Conv2dOptions& o) {
-  const Geometry g(x.shape(), w.dim(1), w.dim(2), y.shape(), o.stride, o.padding, o.dilation);
+  Geometry g(x.shape(), w.dim(1), w.dim(2), y.shape(), o.stride, o.padding, o.dilation);
+  g.relu = o.relu;
   const auto wt = buffer<T>(g.columns() * g.padded_outputs);
-  const T* from = w.data<T>();
-  for (Index k = 0; k < g.columns(); ++k)
-    for (Index i = 0; i < g.padded_outputs; ++i)
-      wt.get()[k * g.padded_outputs + i] = i < g.outputs ? from[i * g.columns() + k] : T(0);
+  simd([&](auto lanes) {
+    transpose_weights<T, lanes.value * 4 / static_cast<int>(sizeof(T))>(wt.get(), w.data<T>(), g);
+  });
   correlate<T>(y, x, wt.get(), bias.defined() ? bias.data<T>() : nullptr, g);
 }
 

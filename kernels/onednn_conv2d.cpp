@@ -31,22 +31,33 @@ struct Convolution {
     return f32(dims, Tag::nhwc);
   }
   Desc plain_weights() const { return f32(w, Tag::abdec); }
-  Key key(Kind kind, Index n, bool bias = false) const {
-    return {kind, n,    x[1],      x[2],       x[3],        w[0], w[1],
-            w[3], w[4], stride[0], padding[0], dilation[0], bias};
+  Key key(Kind kind, Index n, bool bias = false, bool relu = false) const {
+    return {kind,
+            n,
+            x[1],
+            x[2],
+            x[3],
+            w[0],
+            w[1],
+            w[3],
+            w[4],
+            stride[0],
+            padding[0],
+            dilation[0],
+            Index(bias) | Index(relu) << 1};
   }
 
-  dnnl::convolution_forward::primitive_desc forward(Index n, bool bias) const {
+  dnnl::convolution_forward::primitive_desc forward(Index n, bool bias, bool relu = false) const {
+    const auto attr = attributes(false, relu);
     const auto training = dnnl::prop_kind::forward_training;
     const auto direct = dnnl::algorithm::convolution_direct;
     const Desc weights = f32(w, Tag::any);
     if (bias)
-      return make_desc<dnnl::convolution_forward>(attributes(), training, direct, image(x, n),
-                                                  weights, f32({y[1]}, Tag::x), image(y, n), stride,
+      return make_desc<dnnl::convolution_forward>(attr, training, direct, image(x, n), weights,
+                                                  f32({y[1]}, Tag::x), image(y, n), stride,
                                                   dilation, padding, padding);
-    return make_desc<dnnl::convolution_forward>(attributes(), training, direct, image(x, n),
-                                                weights, image(y, n), stride, dilation, padding,
-                                                padding);
+    return make_desc<dnnl::convolution_forward>(attr, training, direct, image(x, n), weights,
+                                                image(y, n), stride, dilation, padding, padding);
   }
 };
 
@@ -108,8 +119,9 @@ bool conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
   if (y.dtype() != DType::f32) return false;
   const Convolution conv(x, w, y, options);
   const auto make = [&](Index n) {
-    return cached(conv.key(kForward, n, bias.defined()), [&]() -> std::shared_ptr<Operation> {
-      const auto desc = conv.forward(n, bias.defined());
+    const auto key = conv.key(kForward, n, bias.defined(), options.relu);
+    return cached(key, [&]() -> std::shared_ptr<Operation> {
+      const auto desc = conv.forward(n, bias.defined(), options.relu);
       auto operation = make_operation<dnnl::convolution_forward>(desc);
       if (operation == nullptr) return nullptr;
       operation->weights = desc.weights_desc();

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include <limbeck/core/dispatch.h>
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/pixels.h>
 
 namespace limbeck {
@@ -51,7 +53,7 @@ Shape pool2d_output_shape(const Shape& x, const Pool2dOptions& o) {
 
 void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dOptions& options) {
   check("max_pool2d_forward", y, x, options);
-  check_index("max_pool2d_forward", index, y);
+  if (index.defined()) check_index("max_pool2d_forward", index, y);
   LIMBECK_DISPATCH(x.device(), max_pool2d_forward(y, index, x, options));
 }
 
@@ -88,7 +90,7 @@ Range covering(Index i, Index windows, const Pool2dOptions& o) {
           std::min(last / o.stride + 1, windows)};
 }
 
-template <class T>
+template <bool kIndexed, class T>
 [[gnu::always_inline]] inline void max_window(T* y, std::int32_t* index, const T* x, Range rows,
                                               Range columns, Index width, Index channels) {
   using C = ComputeType<T>;
@@ -108,11 +110,11 @@ template <class T>
           const C v = static_cast<C>(cell[c]);
           const bool wins = (v > best[c]) | ((v != v) & (best[c] == best[c]));
           best[c] = wins ? v : best[c];
-          where[c] = wins ? position : where[c];
+          if constexpr (kIndexed) where[c] = wins ? position : where[c];
         }
       }
     for (Index c = 0; c < n; ++c) y[c0 + c] = static_cast<T>(best[c]);
-    for (Index c = 0; c < n; ++c) index[c0 + c] = where[c];
+    for (Index c = 0; kIndexed && c < n; ++c) index[c0 + c] = where[c];
   }
 }
 
@@ -120,16 +122,21 @@ template <class T>
 
 void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dOptions& o) {
   const Extents e(x, y);
-  std::int32_t* where = index.data<std::int32_t>();
+  std::int32_t* where = data_or_null<std::int32_t>(index);
   visit_floating(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* out = y.data<T>();
     const T* in = x.data<T>();
-    for_each_pixel(
-        e.n * e.oh, e.ow, e.ow * e.c * o.kernel * o.kernel, [&](Index row, Index ow, Index pixel) {
-          max_window(out + pixel * e.c, where + pixel * e.c, in + row / e.oh * e.h * e.w * e.c,
-                     window(row % e.oh, e.h, o), window(ow, e.w, o), e.w, e.c);
-        });
+    const auto run = [&](auto indexed) {
+      for_each_pixel(e.n * e.oh, e.ow, e.ow * e.c * o.kernel * o.kernel,
+                     [&](Index row, Index ow, Index pixel) {
+                       max_window<indexed.value>(
+                           out + pixel * e.c, indexed.value ? where + pixel * e.c : nullptr,
+                           in + row / e.oh * e.h * e.w * e.c, window(row % e.oh, e.h, o),
+                           window(ow, e.w, o), e.w, e.c);
+                     });
+    };
+    where ? run(std::true_type()) : run(std::false_type());
   });
 }
 

@@ -2,6 +2,7 @@
 // One thread per element written; neighbouring threads are neighbouring channels.
 #include <limbeck/kernels/pool2d.h>
 
+#include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/pixels.cuh>
 
 namespace limbeck::cuda {
@@ -56,7 +57,7 @@ LIMBECK_KERNEL max_pool2d_forward_kernel(T* y, std::int32_t* index, const T* x, 
       where = wins ? cell : where;
     }
   y[i] = T(best);
-  index[i] = where;
+  if (index) index[i] = where;
 }
 
 template <class T>
@@ -114,8 +115,8 @@ void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dO
   if (g.elements == 0) return;
   gpu::visit_gpu_floating("max_pool2d_forward", x.dtype(), [&]<class T>(TypeTag<T>) {
     gpu::launch(gpu::one_thread_each("max_pool2d_forward", g.elements),
-                max_pool2d_forward_kernel<T>, y.data<T>(), index.data<std::int32_t>(), x.data<T>(),
-                g);
+                max_pool2d_forward_kernel<T>, y.data<T>(), data_or_null<std::int32_t>(index),
+                x.data<T>(), g);
   });
 }
 

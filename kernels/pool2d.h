@@ -16,8 +16,8 @@ struct Pool2dOptions {
 Shape pool2d_output_shape(const Shape& x, const Pool2dOptions& options);
 
 /// y = maximum over each window (padding never wins; the first of equals wins; the first NaN wins);
-/// index (like y, i32) = position h*W + w of the winner. Both written. Any floating dtype, in all
-/// four functions; sums are taken in f32 (f64) and rounded once.
+/// index (like y, i32), where it is defined, = position h*W + w of the winner. Both written. Any
+/// floating dtype, in all four functions; sums are taken in f32 (f64) and rounded once.
 void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dOptions& options);
 /// dx = dy scattered to the winners, summed in window order; written.
 void max_pool2d_backward(Tensor& dx, const Tensor& dy, const Tensor& index,

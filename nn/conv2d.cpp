@@ -26,6 +26,13 @@ Variable Conv2d::forward(const Variable& x, Context&) {
   return conv2d(x, weight_, bias_, options_);
 }
 
+Variable Conv2d::forward_relu(const Variable& x) {
+  output_shape(x.shape());
+  Conv2dOptions options = options_;
+  options.relu = true;
+  return conv2d(x, weight_, bias_, options);
+}
+
 Shape Conv2d::output_shape(const Shape& input) const {
   const Shape& w = weight_.shape();
   const std::int64_t channels = w[3] * options_.groups;

@@ -15,6 +15,8 @@ class Conv2d : public Module {
          bool bias = true, DType dtype = DType::f32, Device device = Device::cpu());
 
   Variable forward(const Variable& x, Context& context) override;
+  /// relu(forward(x)) as one op.
+  Variable forward_relu(const Variable& x);
   Shape output_shape(const Shape& input) const override;
   std::vector<NamedParameter> parameters() override;
   std::string describe() const override;

@@ -9,6 +9,7 @@
 #include <limbeck/autograd/concat.h>
 #include <limbeck/autograd/swiglu.h>
 #include <limbeck/nn/activation.h>
+#include <limbeck/nn/conv2d.h>
 #include <limbeck/nn/linear.h>
 #include <limbeck/nn/recompute.h>
 
@@ -125,10 +126,17 @@ void ModelGraph::find_last_readers() {
     for (const std::size_t input : node.from)
       if (readers[input]++ == 0) node.done.push_back(input);
   }
-  for (std::size_t i = 0; i < nodes_.size(); ++i)
+  for (std::size_t i = 0; i + 1 < nodes_.size(); ++i)
     nodes_[i].fused =
-        i + 1 < nodes_.size() && readers[i] == 1 && dynamic_cast<Linear*>(nodes_[i].layer.get()) &&
-        dynamic_cast<ActivationLayer*>(nodes_[i + 1].layer.get()) && nodes_[i + 1].from[0] == i;
+        readers[i] == 1 && nodes_[i + 1].from[0] == i && runs_with(nodes_[i], nodes_[i + 1]);
+}
+
+/// Whether a layer has one op with the activation after it.
+bool ModelGraph::runs_with(const Node& node, const Node& next) {
+  const auto* activation = dynamic_cast<const ActivationLayer*>(next.layer.get());
+  if (!activation) return false;
+  return dynamic_cast<Linear*>(node.layer.get()) ||
+         (dynamic_cast<Conv2d*>(node.layer.get()) && activation->activation() == Activation::relu);
 }
 
 std::vector<std::size_t> ModelGraph::find(const std::string& pattern) const {
@@ -227,8 +235,11 @@ std::size_t ModelGraph::compute(std::span<const Node> nodes, std::size_t first, 
     return end == i ? Activation::none
                     : static_cast<const ActivationLayer&>(*nodes[end - first].layer).activation();
   };
-  if (end > i || !packed.empty())
-    values[end] = static_cast<Linear&>(*node.layer).forward_fused(inputs[0], activation(), packed);
+  auto* linear = dynamic_cast<Linear*>(node.layer.get());
+  if (linear && (end > i || !packed.empty()))
+    values[end] = linear->forward_fused(inputs[0], activation(), packed);
+  else if (end > i)
+    values[end] = static_cast<Conv2d&>(*node.layer).forward_relu(inputs[0]);
   else
     values[i] =
         node.layer ? node.layer->forward(inputs[0], context) : join_values(node.join, inputs);

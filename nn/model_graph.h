@@ -20,8 +20,8 @@ enum class Join { add, mul, concat, swiglu };
 
 /// A list of named nodes, each a layer of one input or a join of several, which come earlier in the
 /// list; the last one's output is the model's. An empty graph is the identity. Parameters are named
-/// "<node>.<parameter>". A Linear whose only reader is an activation just after it runs with it as
-/// one op, with the same values.
+/// "<node>.<parameter>". A Linear whose only reader is an activation just after it, or a Conv2d and
+/// a relu, runs with it as one op, with the same values.
 class ModelGraph : public Module {
  public:
   /// Stands for the model's input in `from`.
@@ -92,7 +92,7 @@ class ModelGraph : public Module {
     std::shared_ptr<Module> layer;  ///< null for a join
     Join join = Join::add;
     std::vector<std::size_t> done;  ///< inputs that nobody reads after this node
-    bool fused = false;             ///< a Linear that runs with the activation after it
+    bool fused = false;             ///< a layer that runs with the activation after it
   };
   /// Nodes [first, first + nodes.size()), computed again in backward: shared with the graphs that
   /// are still to run it.
@@ -109,6 +109,7 @@ class ModelGraph : public Module {
   static Variable run(const std::shared_ptr<const Segment>& segment, const Variable& x,
                       Context& context);
   const std::shared_ptr<const Segment>* segment_at(std::size_t i) const;
+  static bool runs_with(const Node& node, const Node& next);
   void append(Node node);
   std::size_t resolve(const std::string& from, const std::string& reader) const;
   void find_last_readers();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of convolution as a differentiable op.
+#include <limbeck/autograd/activation.h>
 #include <limbeck/autograd/conv2d.h>
 #include <limbeck/autograd/grad_check.h>
 #include <limbeck/tests/device_test.h>
@@ -35,6 +36,26 @@ TEST(Conv2dGrad, Gradients) {  // linear in each input: no bias, only noise
            Tensor::from(random_values(3 * 3 * 3 * 2, 1, 2), {3, 3, 3, 2}),
            Tensor::from(random_values(3, 1, 3), {3})});
       EXPECT_LT(result.error, 1e-8) << options.stride << " " << options.padding << result.where;
+    }
+}
+
+// One op and two: the same values, and the same gradients.
+TEST_P(Conv2dGradTest, ReluInTheConvolutionIsReluAfterIt) {
+  for (const std::int64_t groups : {1, 2, 4})
+    for (const bool bias : {true, false}) {
+      const auto run = [&](bool fused) {
+        const Variable x(make(random_values(2 * 6 * 5 * 4, 1, 1), {2, 6, 5, 4}), true);
+        const Variable w(make(random_values(8 * 9 * 4 / groups, 1, 2), {8, 3, 3, 4 / groups}),
+                         true);
+        const Variable b(make(random_values(8, 1, 3), {8}), true);
+        const Conv2dOptions options{.padding = 1, .groups = groups, .relu = fused};
+        Variable y = conv2d(x, w, bias ? b : Variable(), options);
+        if (!fused) y = activation(y, Activation::relu);
+        y.backward(make(random_values(2 * 6 * 5 * 8, 1, 4), {2, 6, 5, 8}));
+        return std::vector{y.value(), x.grad(), w.grad(), bias ? b.grad() : y.value()};
+      };
+      const auto fused = run(true), apart = run(false);
+      for (std::size_t i = 0; i < fused.size(); ++i) EXPECT_TRUE(same_bytes(fused[i], apart[i]));
     }
 }
 

@@ -124,7 +124,10 @@ TEST_P(Pool2dTest, MaxAgainstTheDefinition) {
       expected_dx[offset(winner)] += g[at];
     });
     Tensor y = make_like(out), index = index_like(y), dx = make_like(c.x);
+    Tensor nowhere, alone = make_like(out);
+    max_pool2d_forward(alone, nowhere, x, c.options);
     max_pool2d_forward(y, index, x, c.options);
+    EXPECT_TRUE(same_bytes(alone, y)) << c.x;
     expect_close(y, expected, 0, "y of " + c.x.str());
     EXPECT_EQ(index.to_vector<std::int32_t>(), expected_index) << c.x;
     max_pool2d_backward(dx, dy, index, c.options);
