@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time of one whole distillation step; tools/peers/kd_step.py is the same step in PyTorch.
 #include <limbeck/core/math_mode.h>
-#include <limbeck/distill/kd_loss.h>
+#include <limbeck/distill/joint_forward.h>
+#include <limbeck/distill/learner.h>
 #include <limbeck/nn/model.h>
-#include <limbeck/nn/optimizer.h>
 #include <limbeck/tools/bench/bench.h>
 
 namespace limbeck {
@@ -28,62 +28,79 @@ double forward_flops(const std::vector<std::int64_t>& widths) {
   return flops;
 }
 
-struct Batch {
-  Tensor x, labels;
-};
+enum class Taught { live_f32, live_bf16, stored };
 
-/// Student, live teacher, and what trains the student.
+const char* name_of(Taught taught) {
+  constexpr const char* kNames[] = {"f32", "bf16", "stored"};
+  return kNames[static_cast<int>(taught)];
+}
+
+/// Student, its teacher or what was stored of one, and what trains the student.
 class KdStep {
  public:
   KdStep(const std::vector<std::int64_t>& student, const std::vector<std::int64_t>& teacher,
-         DType teacher_dtype, Device device)
-      : student_(make_mlp(student, DType::f32, device)),
-        teacher_(make_mlp(teacher, teacher_dtype, device)),
-        teacher_dtype_(teacher_dtype),
-        optimizer_(student_->parameters(), {.momentum = 0.9}) {}
+         Taught taught, std::int64_t batch, Bench& bench)
+      : student_(make_mlp(student, DType::f32, bench.device())),
+        teacher_(make_mlp(teacher, taught == Taught::live_bf16 ? DType::bf16 : DType::f32,
+                          bench.device())) {
+    std::vector<Participant> participants(2);
+    participants[0].name = "student";
+    participants[0].model = student_.get();
+    participants[0].recipe.optimizer = SgdConfig{.momentum = 0.9};
+    participants[0].recipe.schedule = {.lr = 0.01};
+    participants[1].name = "teacher";
+    participants[1].state = ModelState::frozen_eval;
+    if (taught == Taught::stored)
+      participants[1].logits = bench.random({batch, teacher.back()});
+    else
+      participants[1].model = teacher_.get();
+    lesson_.sources = {1};
+    lesson_.logits = KdLossOptions{.tau = 4, .kd_weight = 0.7, .ce_weight = 0.3};
+    learner_ = std::make_unique<Learner>(participants[0], std::vector<NamedParameter>{}, 1);
+    forward_ = std::make_unique<JointForward>(std::move(participants), std::vector{lesson_});
+  }
 
   void operator()(const Batch& batch) {
-    optimizer_.zero_grad();
-    Context context{.training = true};
-    const Variable logits = student_->forward(Variable(batch.x), context);
-    kd_loss(logits, soft_targets(batch.x), batch.labels,
-            {.tau = 4, .kd_weight = 0.7, .ce_weight = 0.3})
-        .backward();
-    optimizer_.step(0.01);
+    learner_->zero_grad();
+    const auto views = (*forward_)(batch, {.learners = {0}});
+    learner_->backward(lesson_loss(lesson_, {}, views[0], {&views[1]}, batch, batch.targets));
+    learner_->update(0);
   }
 
  private:
-  Tensor soft_targets(const Tensor& x) {
-    const NoGrad no_grad;
-    Context context;
-    return teacher_->forward(Variable(x.to(teacher_dtype_)), context).value().to(DType::f32);
-  }
-
   std::unique_ptr<ModelGraph> student_, teacher_;
-  DType teacher_dtype_;
-  Sgd optimizer_;
+  Lesson lesson_;
+  std::unique_ptr<JointForward> forward_;
+  std::unique_ptr<Learner> learner_;
 };
 
-void bench_step(Bench& bench, const std::string& name, DType teacher_dtype, std::int64_t B) {
+Batch make_batch(Bench& bench, std::int64_t B) {
+  Batch batch;
+  batch.x = bench.random({B, 784});
+  batch.labels = bench.random_index({B}, 10);
+  batch.samples = bench.random_index({B}, B);
+  batch.targets = static_cast<double>(B);
+  return batch;
+}
+
+void bench_step(Bench& bench, Taught taught, std::int64_t B) {
   const std::vector<std::int64_t> student = {784, 800, 800, 10}, teacher = {784, 1200, 1200, 10};
-  KdStep step(student, teacher, teacher_dtype, bench.device());
+  KdStep step(student, teacher, taught, B, bench);
   // Forward, and backward to the weights and to every layer's input but the first's.
-  const double flops = 3 * forward_flops(student) - 2.0 * 784 * 800 + forward_flops(teacher);
-  const double rows = static_cast<double>(B);
+  const double own = 3 * forward_flops(student) - 2.0 * 784 * 800;
+  const double flops = own + (taught == Taught::stored ? 0 : forward_flops(teacher));
   bench.time(
-      name, detail::concat("batch=", B, " teacher=", teacher_dtype), {.flops = rows * flops},
-      [&] {
-        return Batch{bench.random({B, 784}), bench.random_index({B}, 10)};
-      },
-      step);
+      "kd_step", detail::concat("batch=", B, " teacher=", name_of(taught)),
+      {.flops = static_cast<double>(B) * flops}, [&] { return make_batch(bench, B); }, step);
 }
 
 }  // namespace
 
 void bench_kd_step(Bench& bench) {
   for (const std::int64_t B : {128, 512}) {
-    bench_step(bench, "kd_step", DType::f32, B);
-    if (math_mode() == MathMode::fast) bench_step(bench, "kd_step", DType::bf16, B);
+    bench_step(bench, Taught::live_f32, B);
+    if (math_mode() == MathMode::fast) bench_step(bench, Taught::live_bf16, B);
+    bench_step(bench, Taught::stored, B);
   }
 }
 

@@ -60,6 +60,10 @@ def programs(program):
         "torch eager": lambda t, s: torch_times(t, s),
         "torch compile": lambda t, s: torch_times(t, s, "--compile"),
         "torch eager, bf16 teacher": lambda t, s: torch_times(t, s, "--teacher", "bf16"),
+        "limbeck exact, stored": lambda t, s: limbeck_times(program, t, s, "exact", "stored"),
+        "limbeck fast, stored": lambda t, s: limbeck_times(program, t, s, "fast", "stored"),
+        "torch eager, stored": lambda t, s: torch_times(t, s, "--teacher", "stored"),
+        "torch compile, stored": lambda t, s: torch_times(t, s, "--teacher", "stored", "--compile"),
     }
 
 
@@ -80,8 +84,10 @@ def collect(program, threads, passes, seconds):
 
 
 def ratios(times, name, batch):
-    """Of PyTorch's f32 step in the same pass, the faster of eager and compiled, to this one's."""
-    rivals = [times[n][batch] for n in ("torch eager", "torch compile") if n in times]
+    """Of PyTorch's step in the same pass, the faster of eager and compiled, to this one's: with a
+    live f32 teacher, or with stored logits where this one has those."""
+    kind = ", stored" if name.endswith(", stored") else ""
+    rivals = [times[n + kind][batch] for n in ("torch eager", "torch compile") if n + kind in times]
     return [min(rival)[0] / own[0] for own, *rival in zip(times[name][batch], *rivals)]
 
 
