@@ -7,6 +7,13 @@
 #include <mutex>
 #include <utility>
 
+#if __has_include(<nvtx3/nvToolsExt.h>)
+#include <nvtx3/nvToolsExt.h>
+#define LIMBECK_HAS_NVTX 1
+#else
+#define LIMBECK_HAS_NVTX 0
+#endif
+
 #include <limbeck/core/cuda_check.h>
 
 namespace limbeck::backend {
@@ -124,6 +131,18 @@ void set_bytes(int device, void* dst, int value, std::size_t bytes) {
 void synchronize(int device) {
   select(device);
   LIMBECK_CUDA_CHECK(cudaDeviceSynchronize());
+}
+
+void begin_range([[maybe_unused]] const char* name) noexcept {
+#if LIMBECK_HAS_NVTX
+  nvtxRangePushA(name);
+#endif
+}
+
+void end_range() noexcept {
+#if LIMBECK_HAS_NVTX
+  nvtxRangePop();
+#endif
 }
 
 Stream* create_stream(int device) {

@@ -26,6 +26,9 @@ void copy_to_host(int device, void* dst, const void* src, std::size_t bytes);
 void copy_on_device(int device, void* dst, const void* src, std::size_t bytes);
 void set_bytes(int device, void* dst, int value, std::size_t bytes);
 void synchronize(int device);  ///< waits for all streams
+// Ranges of this thread's calls for a profiler that looks on (NVTX); they nest.
+void begin_range(const char* name) noexcept;
+void end_range() noexcept;
 
 // Streams, events and graphs; core/stream.h and core/graph.h own them.
 struct Stream;

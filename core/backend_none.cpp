@@ -24,6 +24,8 @@ void copy_to_host(int, void*, const void*, std::size_t) { no_gpu(); }
 void copy_on_device(int, void*, const void*, std::size_t) { no_gpu(); }
 void set_bytes(int, void*, int, std::size_t) { no_gpu(); }
 void synchronize(int) { no_gpu(); }
+void begin_range(const char*) noexcept {}
+void end_range() noexcept {}
 Stream* create_stream(int) { no_gpu(); }
 void destroy_stream(int, Stream*) noexcept {}
 Stream* selected_stream(int) { no_gpu(); }

@@ -6,6 +6,7 @@
 
 #include <limbeck/core/device.h>
 #include <limbeck/core/error.h>
+#include <limbeck/core/trace.h>
 
 namespace limbeck {
 
@@ -26,11 +27,13 @@ void count_cuda_launch();
 #define LIMBECK_CUDA_ARM(device, call) throw ::limbeck::CudaError(#call ": built without CUDA")
 #endif
 
-/// LIMBECK_DISPATCH(x.device(), relu(y, x)) calls cpu::relu(y, x) or cuda::relu(y, x).
-#define LIMBECK_DISPATCH(device, call)  \
-  do {                                  \
-    if ((device).is_cuda())             \
-      LIMBECK_CUDA_ARM((device), call); \
-    else                                \
-      cpu::call;                        \
+/// LIMBECK_DISPATCH(x.device(), relu(y, x)) calls cpu::relu(y, x) or cuda::relu(y, x), in a trace
+/// scope named relu.
+#define LIMBECK_DISPATCH(device, call)                                                    \
+  do {                                                                                    \
+    const ::limbeck::TraceScope limbeck_trace_scope(#call, ::limbeck::TraceKind::kernel); \
+    if ((device).is_cuda())                                                               \
+      LIMBECK_CUDA_ARM((device), call);                                                   \
+    else                                                                                  \
+      cpu::call;                                                                          \
   } while (0)

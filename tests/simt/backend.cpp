@@ -119,5 +119,8 @@ void synchronize(int device) {
   simt::drain_all();
 }
 
+void begin_range(const char*) noexcept {}
+void end_range() noexcept {}
+
 }  // namespace backend
 }  // namespace limbeck
