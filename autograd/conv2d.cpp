@@ -13,8 +13,14 @@ Variable conv2d(const Variable& x, const Variable& w, const Variable& bias,
   Tensor y =
       Tensor::empty(conv2d_output_shape(xv.shape(), wv.shape(), options), xv.dtype(), xv.device());
   conv2d_forward(y, xv, wv, bias.defined() ? bias.value() : Tensor(), options);
+  return record_conv2d(x, w, bias, options, y);
+}
+
+Variable record_conv2d(const Variable& x, const Variable& w, const Variable& bias,
+                       const Conv2dOptions& options, Tensor y) {
+  const Tensor xv = x.value(), wv = w.value();
   const Tensor saved = options.relu ? y : Tensor();
-  return record("conv2d", y, {x, w, bias},
+  return record("conv2d", std::move(y), {x, w, bias},
                 [xv, wv, saved, options](const Tensor& dy, std::span<InputGrad> inputs) {
                   Tensor dz = dy;  // y = relu(z)
                   if (options.relu) activation_backward(dz, dy, saved, Activation::relu);

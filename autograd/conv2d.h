@@ -12,4 +12,8 @@ namespace limbeck {
 Variable conv2d(const Variable& x, const Variable& w, const Variable& bias,
                 const Conv2dOptions& options = {});
 
+/// Internal: conv2d()'s result y, computed elsewhere, with its gradients.
+Variable record_conv2d(const Variable& x, const Variable& w, const Variable& bias,
+                       const Conv2dOptions& options, Tensor y);
+
 }  // namespace limbeck

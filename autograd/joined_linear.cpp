@@ -22,7 +22,7 @@ LinearPart part_of(const Tensor& x, const LinearLayer& layer, bool recorded) {
 }  // namespace
 
 std::vector<Variable> joined_linear(const Variable& x, std::span<const LinearLayer> layers,
-                                    const LinearStack& stack) {
+                                    const WeightStack& stack) {
   std::vector<LinearPart> parts;
   for (const LinearLayer& layer : layers)
     parts.push_back(

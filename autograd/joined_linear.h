@@ -20,6 +20,6 @@ struct LinearLayer {
 /// The results of linear() (autograd/linear.h) for each of them, with its gradients, computed by
 /// joined_linear_forward.
 std::vector<Variable> joined_linear(const Variable& x, std::span<const LinearLayer> layers,
-                                    const LinearStack& stack = {});
+                                    const WeightStack& stack = {});
 
 }  // namespace limbeck

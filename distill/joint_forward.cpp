@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <optional>
 
+#include <limbeck/autograd/joined_conv2d.h>
+#include <limbeck/autograd/joined_linear.h>
 #include <limbeck/autograd/reshape.h>
 #include <limbeck/core/parallel.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/nn/activation.h>
+#include <limbeck/nn/conv2d.h>
+#include <limbeck/nn/linear.h>
 
 namespace limbeck {
 namespace {
@@ -41,7 +45,10 @@ struct JointForward::Running {
   bool needed = false, learns = false;
   ViewOptions options = {};
   Variable x = {};
+  std::int64_t share = 0;  ///< rows at a time; all: the batch as a whole
   ModelGraph::Pass pass = {};
+
+  bool in_shares() const { return share < x.shape()[0]; }
 };
 
 JointForward::JointForward(std::vector<Participant> participants, std::vector<Lesson> lessons)
@@ -74,6 +81,7 @@ std::vector<View> JointForward::operator()(const Batch& part, const JointPass& p
     r.options = {.step = pass.step, .first_row = pass.first_row, .learns = r.learns};
     if (!r.needed || !plan_.models[i].graph) continue;
     r.x = input_of(part, dtype_of(*participants_[i].model), inputs);
+    r.share = share_of(i, r.x.shape());
     r.pass = {.taps = plan_.models[i].taps, .packed = &plan_.models[i].packed};
   }
   run_joined(running);
@@ -95,19 +103,15 @@ std::vector<View> JointForward::operator()(const Batch& part, const JointPass& p
 /// Leaves the values of joined layers in the passes of those that take part.
 void JointForward::run_joined(std::vector<Running>& running) const {
   for (const JoinedLayers& group : plan_.joined) {
-    std::vector<LinearLayer> layers;
     std::vector<JoinedLayer> present;
     for (const JoinedLayer& at : group.layers)
-      if (running[at.participant].needed) {
-        layers.push_back(linear_layer(at, running[at.participant].learns));
+      if (running[at.participant].needed && !running[at.participant].in_shares())
         present.push_back(at);
-      }
-    if (layers.size() < 2) continue;
+    if (present.size() < 2) continue;
     const Variable& x = running[present[0].participant].x;
-    const std::int64_t I = layers[0].w.shape()[1];
-    const bool all = layers.size() == group.layers.size();
-    const std::vector<Variable> values = joined_linear(reshape(x, {x.shape().numel() / I, I}),
-                                                       layers, all ? group.stack : LinearStack{});
+    const bool all = present.size() == group.layers.size();
+    const std::vector<Variable> values =
+        join(present, running, x, all ? group.stack : WeightStack{});
     for (std::size_t k = 0; k < present.size(); ++k) {
       const auto& [participant, node] = present[k];
       const PlannedModel& model = plan_.models[participant];
@@ -117,20 +121,33 @@ void JointForward::run_joined(std::vector<Running>& running) const {
   }
 }
 
-LinearLayer JointForward::linear_layer(const JoinedLayer& at, bool learns) const {
-  const PlannedModel& model = plan_.models[at.participant];
-  const auto& linear = static_cast<const Linear&>(*model.graph->layer(at.node));
-  const std::size_t end = model.graph->op_end(at.node, model.taps);
-  const auto packed = model.packed.find(at.node);
-  return {.w = linear.weight(),
-          .bias = linear.bias(),
-          .act = activation_at(*model.graph, at.node, end),
-          .packed = packed == model.packed.end() ? PackedWeight() : packed->second,
-          .frozen = !learns};
+std::vector<Variable> JointForward::join(const std::vector<JoinedLayer>& present,
+                                         const std::vector<Running>& running, const Variable& x,
+                                         const WeightStack& stack) const {
+  std::vector<LinearLayer> linears;
+  std::vector<Conv2dLayer> convolutions;
+  Conv2dOptions options;
+  for (const auto& [participant, node] : present) {
+    const PlannedModel& model = plan_.models[participant];
+    const Activation act = activation_at(*model.graph, node, model.graph->op_end(node, model.taps));
+    const bool frozen = !running[participant].learns;
+    if (const auto* conv = dynamic_cast<Conv2d*>(model.graph->layer(node))) {
+      convolutions.push_back({conv->weight(), conv->bias(), act == Activation::relu, frozen});
+      options = conv->options();
+      continue;
+    }
+    const auto& linear = static_cast<const Linear&>(*model.graph->layer(node));
+    const auto packed = model.packed.find(node);
+    linears.push_back({linear.weight(), linear.bias(), act,
+                       packed == model.packed.end() ? PackedWeight() : packed->second, frozen});
+  }
+  if (linears.empty()) return joined_conv2d(x, convolutions, options, stack);
+  const std::int64_t I = linears[0].w.shape()[1];
+  return joined_linear(reshape(x, {x.shape().numel() / I, I}), linears, stack);
 }
 
 View JointForward::view_of(std::size_t i, const Batch& part, const JointPass& pass,
-                           const Running& running) {
+                           const Running& running) const {
   const Participant& participant = participants_[i];
   const PlannedModel& model = plan_.models[i];
   if (!model.graph) return look(participant, part, running.options);
@@ -140,9 +157,8 @@ View JointForward::view_of(std::size_t i, const Batch& part, const JointPass& pa
   const Tap tap = [&](std::size_t node, const Variable& value) {
     take_tap(i, pass, node, value, view);
   };
-  const std::int64_t share = share_of(i, running.x.shape());
-  if (share < running.x.shape()[0]) {
-    view.logits = logit_rows(run_in_shares(i, part, running, share, tap), part);
+  if (running.in_shares()) {
+    view.logits = logit_rows(run_in_shares(i, part, running, tap), part);
     return view;
   }
   Context context = context_of(participant, part, running.options);
@@ -163,9 +179,9 @@ std::int64_t JointForward::share_of(std::size_t i, const Shape& batch) {
   return share;
 }
 
-/// A frozen model's pass in shares of `share` rows: its logits, and taps when all is done.
+/// A frozen model's pass in shares: its logits, and taps when all is done.
 Variable JointForward::run_in_shares(std::size_t i, const Batch& part, const Running& running,
-                                     std::int64_t share, const Tap& tap) const {
+                                     const Tap& tap) const {
   const PlannedModel& model = plan_.models[i];
   const Tensor& x = running.x.value();
   const std::vector<Shape> shapes = model.graph->node_shapes(x.shape());
@@ -173,13 +189,12 @@ Variable JointForward::run_in_shares(std::size_t i, const Batch& part, const Run
   Tensor result = Tensor::empty(shapes.back(), dtype);
   std::map<std::size_t, Tensor> taps;
   for (const std::size_t node : model.taps) taps[node] = Tensor::empty(shapes[node], dtype);
-  parallel_ranges(x.dim(0), share, [&](std::int64_t first, std::int64_t end) {
+  parallel_ranges(x.dim(0), running.share, [&](std::int64_t first, std::int64_t end) {
     const NoGrad frozen;
     ViewOptions options = running.options;
     options.first_row += first;
     Context context = context_of(participants_[i], part_of(part, first, end), options);
     ModelGraph::Pass pass = running.pass;
-    for (auto& [node, value] : pass.given) value = Variable(value.value().rows(first, end));
     pass.tap = [&](std::size_t node, const Variable& value) {
       taps.at(node).rows(first, end).copy_from(value.value());
     };

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include <limbeck/autograd/joined_linear.h>
 #include <limbeck/core/stream.h>
 #include <limbeck/distill/joint_plan.h>
 #include <limbeck/distill/view.h>
@@ -46,11 +45,13 @@ class JointForward {
 
   bool needed(std::size_t participant, const JointPass& pass) const;
   void run_joined(std::vector<Running>& running) const;
-  LinearLayer linear_layer(const JoinedLayer& at, bool learns) const;
+  std::vector<Variable> join(const std::vector<JoinedLayer>& present,
+                             const std::vector<Running>& running, const Variable& x,
+                             const WeightStack& stack) const;
   View view_of(std::size_t participant, const Batch& part, const JointPass& pass,
-               const Running& running);
+               const Running& running) const;
   Variable run_in_shares(std::size_t participant, const Batch& part, const Running& running,
-                         std::int64_t share, const Tap& tap) const;
+                         const Tap& tap) const;
   void take_tap(std::size_t participant, const JointPass& pass, std::size_t node,
                 const Variable& value, View& view) const;
   std::int64_t share_of(std::size_t participant, const Shape& batch);

@@ -7,8 +7,10 @@
 
 #include <limbeck/core/parallel.h>
 #include <limbeck/distill/tap.h>
+#include <limbeck/nn/conv2d.h>
 #include <limbeck/nn/dropout.h>
 #include <limbeck/nn/flatten.h>
+#include <limbeck/nn/linear.h>
 
 namespace limbeck {
 namespace {
@@ -46,7 +48,23 @@ bool leaves_values(ModelGraph& graph, std::size_t node, bool frozen) {
          (frozen && (dynamic_cast<Dropout*>(layer) || dynamic_cast<DropPath*>(layer)));
 }
 
-/// The first Linear that reads the model's input, if any does.
+/// What a layer can be joined by: its weight (O,...), its bias, and what else it does.
+struct Joinable {
+  Variable weight, bias;
+  Conv2dOptions options = {};
+};
+
+std::optional<Joinable> joinable(Module* layer) {
+  if (!layer || layer->parameters().empty()) return {};  // a tied weight is another layer's
+  if (const auto* linear = dynamic_cast<Linear*>(layer))
+    return Joinable{linear->weight(), linear->bias()};
+  const auto* conv = dynamic_cast<Conv2d*>(layer);
+  if (conv && conv->options().groups == 1)
+    return Joinable{conv->weight(), conv->bias(), conv->options()};
+  return {};
+}
+
+/// The first such layer that reads the model's input, if any does.
 std::optional<std::size_t> input_layer(const PlannedModel& model, bool frozen) {
   if (!model.graph) return {};
   ModelGraph& graph = *model.graph;
@@ -54,22 +72,22 @@ std::optional<std::size_t> input_layer(const PlannedModel& model, bool frozen) {
   for (std::size_t i = 0; i < graph.size(); ++i) {
     if (!same.contains(graph.inputs(i)[0])) continue;
     if (leaves_values(graph, i, frozen)) same.insert(i);
-    const auto* linear = dynamic_cast<Linear*>(graph.layer(i));
-    if (linear && !graph.layer(i)->parameters().empty() &&
-        graph.op_end(i, model.taps) != ModelGraph::kModelInput)
+    if (joinable(graph.layer(i)) && graph.op_end(i, model.taps) != ModelGraph::kModelInput)
       return i;
   }
   return {};
 }
 
-Linear& linear_at(const JointPlan& plan, const JoinedLayer& at) {
-  return static_cast<Linear&>(*plan.models[at.participant].graph->layer(at.node));
+Joinable layer_at(const JointPlan& plan, const JoinedLayer& at) {
+  return *joinable(plan.models[at.participant].graph->layer(at.node));
 }
 
-bool alike(const Linear& a, const Linear& b) {
-  const Tensor &v = a.weight().value(), &w = b.weight().value();
-  return v.dim(1) == w.dim(1) && v.dtype() == w.dtype() && v.device() == w.device() &&
-         a.bias().defined() == b.bias().defined();
+bool alike(const Joinable& a, const Joinable& b) {
+  const Tensor &v = a.weight.value(), &w = b.weight.value();
+  const Conv2dOptions &o = a.options, &p = b.options;
+  return without_batch(v.shape()) == without_batch(w.shape()) && v.dtype() == w.dtype() &&
+         v.device() == w.device() && a.bias.defined() == b.bias.defined() && o.stride == p.stride &&
+         o.padding == p.padding && o.dilation == p.dilation;
 }
 
 std::vector<JoinedLayers> find_joined(const JointPlan& plan,
@@ -81,7 +99,7 @@ std::vector<JoinedLayers> find_joined(const JointPlan& plan,
     const JoinedLayer layer = {i, *node};
     const auto group = std::find_if(groups.begin(), groups.end(), [&](const JoinedLayers& other) {
       return other.layers.size() < kMaxJoined &&
-             alike(linear_at(plan, other.layers[0]), linear_at(plan, layer)) &&
+             alike(layer_at(plan, other.layers[0]), layer_at(plan, layer)) &&
              std::none_of(other.layers.begin(), other.layers.end(), [&](const JoinedLayer& o) {
                return participants[o.participant].model == participants[i].model;
              });
@@ -118,8 +136,8 @@ Tensor stack_up(std::vector<Variable> parameters) {
 void stack_on_gpu(JointPlan& plan, JoinedLayers& group) {
   std::vector<Variable> weights, biases;
   for (const JoinedLayer& layer : group.layers) {
-    weights.push_back(linear_at(plan, layer).weight());
-    biases.push_back(linear_at(plan, layer).bias());
+    weights.push_back(layer_at(plan, layer).weight);
+    biases.push_back(layer_at(plan, layer).bias);
   }
   if (!weights[0].value().device().is_cuda()) return;
   const bool aligned = std::all_of(biases.begin(), biases.end(), [](const Variable& bias) {

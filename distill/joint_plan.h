@@ -7,7 +7,7 @@
 #include <limbeck/distill/lesson.h>
 #include <limbeck/distill/participant.h>
 #include <limbeck/kernels/joined_linear.h>
-#include <limbeck/nn/linear.h>
+#include <limbeck/nn/model_graph.h>
 
 namespace limbeck {
 
@@ -16,10 +16,11 @@ struct JoinedLayer {
   std::size_t participant = 0, node = 0;
 };
 
-/// Linear layers of different models that read the same tensor, and so are computed side by side.
+/// Linear layers, or convolutions of equal windows, of different models that read the same tensor,
+/// and so are computed side by side.
 struct JoinedLayers {
   std::vector<JoinedLayer> layers;
-  LinearStack stack = {};  ///< on a GPU: their parameters are its rows
+  WeightStack stack = {};  ///< on a GPU: their parameters are its rows
 };
 
 /// What one participant's model is asked for.
@@ -39,10 +40,10 @@ struct JointPlan {
 
 /// Layers are joined where nothing but layers that leave the values as they are (flatten, and
 /// dropout of a frozen model) comes between the input and them, and they have the same dtype and as
-/// many inputs. On a GPU the parameters of layers that are joined move into one memory, where that
-/// keeps each of them 16-byte aligned; handles to their tensors from before keep the old values. On
-/// the CPU in MathMode::exact weights of frozen models are packed, a second copy of them: as long
-/// as the plan lives they must stay as they are.
+/// many inputs or the same windows. On a GPU the parameters of layers that are joined move into one
+/// memory, where that keeps each of them 16-byte aligned; handles to their tensors from before keep
+/// the old values. On the CPU in MathMode::exact weights of frozen models are packed, a second copy
+/// of them: as long as the plan lives they must stay as they are.
 JointPlan make_joint_plan(const std::vector<Participant>& participants,
                           const std::vector<Lesson>& lessons);
 

@@ -48,43 +48,21 @@ void check_part(const LinearPart& part, const Tensor& x) {
   LIMBECK_CHECK(w.defined() && w.rank() == 2 && x.rank() == 2 && x.dim(1) == w.dim(1),
                 "joined_linear: x has shape ", x.shape(), ", w ", w.defined() ? w.shape() : Shape{},
                 "; expected (N,I) and (O,I)");
-  const auto check = [&](const char* name, const Tensor& t, const Shape& shape) {
-    LIMBECK_CHECK(
-        t.defined() && t.shape() == shape && t.dtype() == x.dtype() && t.device() == x.device(),
-        "joined_linear: ", name, " has shape ", t.defined() ? t.shape() : Shape{}, "; expected ",
-        shape, " of ", x.dtype(), " on ", x.device(), " like x");
-  };
   const Shape out = {x.dim(0), w.dim(0)};
-  check("w", w, w.shape());
-  check("y", part.y, out);
-  if (bias.defined()) check("bias", bias, {w.dim(0)});
-  if (part.pre.defined()) check("pre", part.pre, out);
-}
-
-void check_stack(const LinearStack& stack, std::span<const LinearPart> parts) {
-  if (!stack.w.defined()) return;
-  std::int64_t first = 0;
-  for (const LinearPart& part : parts) {
-    const std::int64_t end = first + part.w.dim(0);
-    LIMBECK_CHECK(
-        end <= stack.w.dim(0) && part.w.raw() == stack.w.rows(first, end).raw() &&
-            part.bias.defined() == stack.bias.defined() &&
-            (!part.bias.defined() || part.bias.raw() == stack.bias.rows(first, end).raw()),
-        "joined_linear: weight and bias of a part lie elsewhere than rows ", first, " to ", end,
-        " of a stack ", stack.w.shape(), "; expected them there");
-    first = end;
-  }
+  check_joined("joined_linear", "w", w, w.shape(), x);
+  check_joined("joined_linear", "y", part.y, out, x);
+  if (bias.defined()) check_joined("joined_linear", "bias", bias, {w.dim(0)}, x);
+  if (part.pre.defined()) check_joined("joined_linear", "pre", part.pre, out, x);
 }
 
 }  // namespace
 
-void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x, const LinearStack& stack) {
-  LIMBECK_CHECK(!parts.empty() && parts.size() <= kMaxJoined, "joined_linear: ", parts.size(),
-                " parts; expected 1 to ", kMaxJoined);
+void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x, const WeightStack& stack) {
+  check_joined_count("joined_linear", parts.size());
   LIMBECK_CHECK(x.defined() && is_floating(x.dtype()), "joined_linear: x is ",
                 x.defined() ? dtype_name(x.dtype()) : "undefined", "; expected a floating dtype");
   for (const LinearPart& part : parts) check_part(part, x);
-  check_stack(stack, parts);
+  check_stack<LinearPart>("joined_linear", stack, parts);
   LIMBECK_DISPATCH(x.device(), joined_linear_forward(parts, x, stack));
 }
 
@@ -151,7 +129,7 @@ void exact_products(std::span<LinearPart> parts, const Tensor& x) {
 
 }  // namespace
 
-void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x, const LinearStack&) {
+void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x, const WeightStack&) {
   if (math_mode() == MathMode::fast) {
     for (LinearPart& part : parts)
       cpu::linear_forward(part.y, part.pre.defined() ? &part.pre : nullptr, x, part.w, part.bias,

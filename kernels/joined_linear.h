@@ -7,6 +7,7 @@
 
 #include <limbeck/core/tensor.h>
 #include <limbeck/kernels/activation.h>
+#include <limbeck/kernels/joined_parts.h>
 
 namespace limbeck {
 
@@ -34,25 +35,17 @@ struct LinearPart {
   PackedWeight packed = {};  ///< of w, or empty
 };
 
-/// The weights (sum of O, I) and biases (sum of O) of which those of the parts are the rows, in
-/// their order; or undefined.
-struct LinearStack {
-  Tensor w, bias;
-};
-
-constexpr std::size_t kMaxJoined = 8;  ///< parts
-
 /// x (N,I): all parts, in one parallel loop on the CPU. On a GPU one product and one launch that
 /// deals its columns out, where there is a stack, no pre, and one activation, none or relu, that
 /// all share; otherwise one after the other. In MathMode::exact on the CPU the same bits as apart.
 void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x,
-                           const LinearStack& stack = {});
+                           const WeightStack& stack = {});
 
 namespace cpu {
-void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x, const LinearStack& stack);
+void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x, const WeightStack& stack);
 }  // namespace cpu
 namespace cuda {
-void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x, const LinearStack& stack);
+void joined_linear_forward(std::span<LinearPart> parts, const Tensor& x, const WeightStack& stack);
 }  // namespace cuda
 
 }  // namespace limbeck

@@ -21,6 +21,8 @@ class Conv2d : public Module {
   std::vector<NamedParameter> parameters() override;
   std::string describe() const override;
   const Conv2dOptions& options() const { return options_; }
+  const Variable& weight() const { return weight_; }
+  const Variable& bias() const { return bias_; }  ///< undefined without one
 
  private:
   Conv2dOptions options_;

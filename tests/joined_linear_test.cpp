@@ -22,7 +22,7 @@ class JoinedLinearTest : public testing::DeviceTest {
   }
   /// Layers of the given widths whose weights and biases are rows of one stack.
   std::vector<LinearPart> layers(std::int64_t N, const std::vector<std::int64_t>& widths,
-                                 const LinearStack& stack, Activation act) const {
+                                 const WeightStack& stack, Activation act) const {
     std::vector<LinearPart> parts;
     std::int64_t first = 0;
     for (const std::int64_t O : widths) {
@@ -37,7 +37,7 @@ class JoinedLinearTest : public testing::DeviceTest {
 };
 
 TEST_P(JoinedLinearTest, HandNumbers) {
-  const LinearStack stack = {make({1, 1, 2, 0, -1, -2}, {3, 2}), make({0, 1, 2}, {3})};
+  const WeightStack stack = {make({1, 1, 2, 0, -1, -2}, {3, 2}), make({0, 1, 2}, {3})};
   auto parts = layers(1, {2, 1}, stack, Activation::relu);
   joined_linear_forward(parts, make({2, 3}, {1, 2}), stack);
   expect_close(parts[0].y, {5, 5}, 0);  // 2+3, 4+1
@@ -46,7 +46,7 @@ TEST_P(JoinedLinearTest, HandNumbers) {
 
 TEST_P(JoinedLinearTest, TheSameBitsAsApart) {
   const std::int64_t N = 37, I = 40;
-  const LinearStack stack = {random({70, I}, 1), random({70}, 2)};
+  const WeightStack stack = {random({70, I}, 1), random({70}, 2)};
   const Tensor x = random({N, I}, 3);
   for (const Activation act : {Activation::none, Activation::relu, Activation::gelu})
     for (const bool stacked : {false, true})
@@ -54,7 +54,7 @@ TEST_P(JoinedLinearTest, TheSameBitsAsApart) {
         auto parts = layers(N, {20, 1, 49}, stack, act);
         for (LinearPart& part : parts)
           if (packed) part.packed = PackedWeight(part.w);
-        joined_linear_forward(parts, x, stacked ? stack : LinearStack{});
+        joined_linear_forward(parts, x, stacked ? stack : WeightStack{});
         for (const LinearPart& part : parts) {
           Tensor y = make_like(part.y.shape());
           linear_forward(y, nullptr, x, part.w, part.bias, act);
@@ -64,7 +64,7 @@ TEST_P(JoinedLinearTest, TheSameBitsAsApart) {
 }
 
 TEST_P(JoinedLinearTest, LeavesTheValueBeforeTheActivation) {
-  const LinearStack stack = {random({5, 3}, 1), random({5}, 2)};
+  const WeightStack stack = {random({5, 3}, 1), random({5}, 2)};
   const Tensor x = random({4, 3}, 3);
   auto parts = layers(4, {2, 3}, stack, Activation::relu);
   parts[1].pre = make_like({4, 3});
@@ -77,7 +77,7 @@ TEST_P(JoinedLinearTest, LeavesTheValueBeforeTheActivation) {
 
 TEST_P(JoinedLinearTest, AStackIsOneProductOnAGpu) {
   if (!device().is_cuda()) GTEST_SKIP() << "of a GPU";
-  const LinearStack stack = {random({9, 6}, 1), random({9}, 2)};
+  const WeightStack stack = {random({9, 6}, 1), random({9}, 2)};
   const Tensor x = random({4, 6}, 3);
   auto parts = layers(4, {2, 3, 4}, stack, Activation::relu);
   const auto before = cuda_launch_count();
@@ -86,7 +86,7 @@ TEST_P(JoinedLinearTest, AStackIsOneProductOnAGpu) {
 }
 
 TEST_P(JoinedLinearTest, NothingToMultiplyIsTheBias) {
-  const LinearStack stack = {make_like({3, 0}), make({1, -2, 3}, {3})};
+  const WeightStack stack = {make_like({3, 0}), make({1, -2, 3}, {3})};
   auto parts = layers(2, {1, 2}, stack, Activation::relu);
   joined_linear_forward(parts, make_like({2, 0}), stack);
   expect_close(parts[0].y, {1, 1}, 0);
@@ -94,7 +94,7 @@ TEST_P(JoinedLinearTest, NothingToMultiplyIsTheBias) {
 }
 
 TEST_P(JoinedLinearTest, Rejections) {
-  const LinearStack stack = {random({5, 3}, 1), random({5}, 2)};
+  const WeightStack stack = {random({5, 3}, 1), random({5}, 2)};
   const Tensor x = random({4, 3}, 3);
   auto parts = layers(4, {2, 3}, stack, Activation::relu);
   expect_error([&] { joined_linear_forward({}, x); }, "joined_linear: 0 parts; expected 1 to 8");

@@ -157,6 +157,19 @@ TEST_P(JointForwardTest, EveryModeEndsInTheWeightsOfModelsRunApart) {
   }
 }
 
+TEST_P(JointForwardTest, ConvolutionsOfOneWindowAreJoined) {
+  Two joint(lenet(4, 6), lenet(8, 6), dtype(), device());
+  Two apart(lenet(4, 6), lenet(8, 6), dtype(), device());
+  for (Two* t : {&joint, &apart}) {
+    t->teach(0);
+    t->teach(1);
+    t->begin(t == &joint);
+    for (std::uint64_t s = 1; s <= 2; ++s) t->step(batch({kRows, 6, 6, 1}, s));
+  }
+  EXPECT_EQ(joint.joint->plan().joined.size(), 1u);
+  expect_same_models(joint, apart);
+}
+
 TEST_P(JointForwardTest, FirstLayersAreJoined) {
   Two t = two();
   t.teach(0);
@@ -242,7 +255,10 @@ TEST(JointPlan, JoinsOnlyWhatReadsTheSameNumbers) {
   EXPECT_EQ(joined(mlp(8), noisy, DType::f32, false), 1u);  // frozen: its dropout does nothing
   EXPECT_EQ(joined(mlp(8), noisy, DType::f32, true), 0u);
   EXPECT_EQ(joined(mlp(8), mlp(16), DType::bf16, false), 0u);
-  EXPECT_EQ(joined(lenet(1, 4), lenet(2, 4), DType::f32, false), 0u);
+  EXPECT_EQ(joined(lenet(1, 4), lenet(2, 4), DType::f32, false), 1u);
+  ModelSpec strided = lenet(2, 4);
+  strided.layers[0].stride = 2;
+  EXPECT_EQ(joined(lenet(1, 4), strided, DType::f32, false), 0u);
 }
 
 TEST(JointPlan, NamesALayerThatIsNotThere) {

@@ -12,7 +12,7 @@ namespace {
 struct Slot {
   Tensor x;
   std::vector<LinearPart> parts;
-  LinearStack stack;
+  WeightStack stack;
 };
 
 Slot make_slot(Bench& bench, std::int64_t N, std::int64_t I, const std::vector<std::int64_t>& outs,
