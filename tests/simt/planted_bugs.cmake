@@ -137,6 +137,9 @@ planted_bug(weight_gradient_not_added conv2d kernels/cudnn.cpp "out == Out::add 
 planted_bug(tf32_in_exact_math conv2d kernels/cudnn.cpp
   "dtype != DType::f32 || math_mode() == MathMode::fast" "true")
 planted_bug(no_workspace conv2d kernels/cudnn.cpp "call.workspace = workspace.get();" "")
+planted_bug(columns_dealt_to_long_rows joined_linear deal_columns.cuh
+  "row * width + column - first]" "row * columns + column - first]")
+planted_bug(columns_dealt_beyond_the_end joined_conv2d deal_columns.cuh "if (i >= n) return;" "")
 # What cuBLASLt is told
 planted_bug(rows_as_leading_dimension matmul kernels/cublas.cpp
   "t.dim(0), t.dim(1)}" "t.dim(0), t.dim(0)}")
