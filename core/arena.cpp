@@ -125,7 +125,6 @@ struct Arena::State {
       k.last.clear();
     }
     if (k.plan.empty()) return;
-    stats.pool_bytes = k.pool_bytes;
     const std::size_t bytes = memory ? memory->bytes() : 0, blocks = memory ? memory->blocks() : 0;
     if (memory && bytes >= k.plan.bytes && blocks >= k.plan.places.size()) return;
     drop_memory();
@@ -181,7 +180,12 @@ Arena::Step::~Step() { running->end(); }
 Arena::Pause::Pause() : paused_(std::exchange(running, nullptr)) {}
 Arena::Pause::~Pause() { running = paused_; }
 
-ArenaStats Arena::stats() const { return state_->stats; }
+ArenaStats Arena::stats() const {
+  ArenaStats stats = state_->stats;
+  for (const Kind& kind : state_->kinds)
+    stats.pool_bytes = std::max(stats.pool_bytes, kind.pool_bytes);
+  return stats;
+}
 
 namespace detail {
 

@@ -10,7 +10,7 @@ namespace limbeck {
 
 struct ArenaStats {
   std::size_t bytes = 0;           ///< of the memory
-  std::size_t pool_bytes = 0;      ///< what the pool would hold for the blocks planned last
+  std::size_t pool_bytes = 0;      ///< what the pool would hold for the same blocks
   std::int64_t steps = 0;          ///< done
   std::int64_t planned_steps = 0;  ///< of these, the ones that went by their plan
   std::int64_t blocks = 0;         ///< of the last step

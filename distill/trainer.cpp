@@ -136,20 +136,28 @@ void Trainer::run(const std::function<void(const Progress&)>& report) {
   for (const std::size_t i : order_) learners_[i]->end();
 }
 
-Batch Trainer::next_batch() {
+void Trainer::begin_epoch() {
   const std::int64_t epoch = state_.step / steps_per_epoch_;
+  if (epoch == epoch_) return;
+  const auto number = static_cast<std::uint32_t>(epoch);
+  data_.begin_epoch(shuffled(options_.samples, options_.seed, number), number);
+  epoch_ = epoch;
+}
+
+std::int64_t Trainer::rows_of_batch() const {
   const auto count = static_cast<std::int64_t>(options_.samples.size());
-  if (epoch != epoch_) {
-    const auto number = static_cast<std::uint32_t>(epoch);
-    data_.begin_epoch(shuffled(options_.samples, options_.seed, number), number);
-    epoch_ = epoch;
-  }
+  return std::min(batch_, count - state_.step % steps_per_epoch_ * batch_);
+}
+
+Batch Trainer::next_batch() {
   const std::int64_t first = state_.step % steps_per_epoch_ * batch_;
-  return data_.fetch(first, std::min(first + batch_, count),
-                     static_cast<std::uint32_t>(state_.step));
+  return data_.fetch(first, first + rows_of_batch(), static_cast<std::uint32_t>(state_.step));
 }
 
 void Trainer::train_step() {
+  begin_epoch();
+  std::optional<Arena::Step> in_arena;
+  if (options_.arena && !data_.device().is_cuda()) in_arena.emplace(arena_, rows_of_batch());
   const Batch batch = next_batch();
   if (options_.order == UpdateOrder::simultaneous)
     learn(batch, order_);

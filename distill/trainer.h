@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <limbeck/core/arena.h>
 #include <limbeck/distill/checkpoint.h>
 #include <limbeck/distill/evaluate.h>
 #include <limbeck/distill/gated_ensemble.h>
@@ -43,6 +44,7 @@ struct RunOptions {
   std::int64_t report_every = 100;        ///< steps between looks at the loss
   std::string checkpoint = {};            ///< file; empty: none is written
   std::int64_t checkpoint_every = 0;      ///< steps; 0: never
+  bool arena = true;  ///< on the CPU: steps have their tensors in an arena; changes no result
 };
 
 /// Where soft targets come from: `logits` (N,V) computed before for every sample of the source
@@ -84,6 +86,8 @@ class Trainer {
 
   std::int64_t step() const { return state_.step; }
   std::int64_t total_steps() const { return state_.total_steps; }
+  /// Of the memory that the tensors of its steps are in; all 0 where they are in none.
+  ArenaStats memory() const { return arena_.stats(); }
 
   /// Goes on from the checkpoint file if there is one (distill/checkpoint.h says what it refuses);
   /// returns whether there was.
@@ -104,6 +108,8 @@ class Trainer {
   Variable loss_of(std::size_t learner, const std::vector<View>& views, const Batch& part,
                    double samples) const;
   RunClock clock() const { return {state_.step, state_.total_steps}; }
+  void begin_epoch();
+  std::int64_t rows_of_batch() const;  ///< of the next one; the last of an epoch may have fewer
   Batch next_batch();
   Progress progress();
   CheckpointParts checkpoint_parts();
@@ -125,6 +131,7 @@ class Trainer {
   Tensor loss_sum_;          ///< of the steps since the last report; stays NaN or inf
   std::int64_t loss_steps_ = 0;
   std::int64_t last_checkpoint_ = -1;
+  Arena arena_;
 };
 
 }  // namespace limbeck
