@@ -33,6 +33,10 @@ Variable input_of(const Batch& part, DType dtype, std::map<DType, Variable>& inp
   return x;
 }
 
+const Linear& last_linear(ModelGraph& graph) {
+  return static_cast<const Linear&>(*graph.layer(graph.size() - 1));
+}
+
 Activation activation_at(ModelGraph& graph, std::size_t node, std::size_t end) {
   return end == node ? Activation::none
                      : static_cast<ActivationLayer&>(*graph.layer(end)).activation();
@@ -71,9 +75,17 @@ bool JointForward::needed(std::size_t participant, const JointPass& pass) const 
          });
 }
 
+bool JointForward::by_heads(const Batch& part, const JointPass& pass) const {
+  if (!plan_.heads || pass.whole_logits || part.other_labels.defined()) return false;
+  const Variable& weight = last_linear(*plan_.models[lessons_[0].receiver].graph).weight();
+  const auto logits = static_cast<std::size_t>(part.labels.numel() * weight.shape()[0]) * 4;
+  return logits >= kLargeLogitsBytes && reads_logits(lessons_[0], pass.clock);
+}
+
 std::vector<View> JointForward::operator()(const Batch& part, const JointPass& pass) {
   std::vector<Running> running(participants_.size());
   std::map<DType, Variable> inputs;
+  const bool heads = by_heads(part, pass);
   for (std::size_t i = 0; i < participants_.size(); ++i) {
     Running& r = running[i];
     r.needed = needed(i, pass);
@@ -82,7 +94,8 @@ std::vector<View> JointForward::operator()(const Batch& part, const JointPass& p
     if (!r.needed || !plan_.models[i].graph) continue;
     r.x = input_of(part, dtype_of(*participants_[i].model), inputs);
     r.share = share_of(i, r.x.shape());
-    r.pass = {.taps = plan_.models[i].taps, .packed = &plan_.models[i].packed};
+    r.pass = {
+        .taps = plan_.models[i].taps, .without_last = heads, .packed = &plan_.models[i].packed};
   }
   run_joined(running);
   std::vector<View> views(participants_.size());
@@ -158,14 +171,26 @@ View JointForward::view_of(std::size_t i, const Batch& part, const JointPass& pa
     take_tap(i, pass, node, value, view);
   };
   if (running.in_shares()) {
-    view.logits = logit_rows(run_in_shares(i, part, running, tap), part);
+    set_result(i, run_in_shares(i, part, running, tap), part, running, view);
     return view;
   }
   Context context = context_of(participant, part, running.options);
   ModelGraph::Pass wanted = running.pass;
   wanted.tap = tap;
-  view.logits = logit_rows(model.graph->forward(running.x, context, wanted), part);
+  set_result(i, model.graph->forward(running.x, context, wanted), part, running, view);
   return view;
+}
+
+/// Logits, or what they are made of.
+void JointForward::set_result(std::size_t i, const Variable& value, const Batch& part,
+                              const Running& running, View& view) const {
+  if (!running.pass.without_last) {
+    view.logits = logit_rows(value, part);
+    return;
+  }
+  view.head.hidden =
+      reshape(value, {part.labels.numel(), value.shape().numel() / part.labels.numel()});
+  view.head.weight = last_linear(*plan_.models[i].graph).weight();
 }
 
 std::int64_t JointForward::share_of(std::size_t i, const Shape& batch) {
@@ -186,7 +211,9 @@ Variable JointForward::run_in_shares(std::size_t i, const Batch& part, const Run
   const Tensor& x = running.x.value();
   const std::vector<Shape> shapes = model.graph->node_shapes(x.shape());
   const DType dtype = dtype_of(*model.graph);
-  Tensor result = Tensor::empty(shapes.back(), dtype);
+  const std::size_t last = model.graph->size() - 1;
+  Tensor result = Tensor::empty(
+      running.pass.without_last ? shapes[model.graph->inputs(last)[0]] : shapes[last], dtype);
   std::map<std::size_t, Tensor> taps;
   for (const std::size_t node : model.taps) taps[node] = Tensor::empty(shapes[node], dtype);
   parallel_ranges(x.dim(0), running.share, [&](std::int64_t first, std::int64_t end) {

@@ -19,6 +19,7 @@ struct JointPass {
   std::int64_t first_row = 0;  ///< of this part in its batch
   RunClock clock = {};
   std::vector<std::size_t> learners = {};  ///< participants that are recorded
+  bool whole_logits = false;  ///< wanted by others than the lessons, however large they are
 };
 
 /// look() at every participant that the learners need, as one plan (distill/joint_plan.h):
@@ -26,7 +27,9 @@ struct JointPass {
 /// - a frozen model's value is dropped after its last reader, and a tap that only a code is made of
 ///   as soon as that is there;
 /// - on a GPU the models run side by side, on the CPU a frozen model whose values are large runs in
-///   shares of the batch that stay in the cache, side by side on the threads.
+///   shares of the batch that stay in the cache, side by side on the threads;
+/// - logits of a large vocabulary are not computed here: the views have hidden states, and the loss
+///   goes through both heads in chunks.
 /// In MathMode::exact on the CPU the bits are those of look(); on a GPU too, where the library
 /// computes the rows of a product of stacked weights as it computes them apart.
 class JointForward {
@@ -44,6 +47,9 @@ class JointForward {
   using Tap = std::function<void(std::size_t, const Variable&)>;
 
   bool needed(std::size_t participant, const JointPass& pass) const;
+  bool by_heads(const Batch& part, const JointPass& pass) const;
+  void set_result(std::size_t participant, const Variable& value, const Batch& part,
+                  const Running& running, View& view) const;
   void run_joined(std::vector<Running>& running) const;
   std::vector<Variable> join(const std::vector<JoinedLayer>& present,
                              const std::vector<Running>& running, const Variable& x,

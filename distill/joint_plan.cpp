@@ -150,9 +150,35 @@ void stack_on_gpu(JointPlan& plan, JoinedLayers& group) {
 
 void pack(PlannedModel& model) {
   for (std::size_t i = 0; i < model.graph->size(); ++i)
-    if (const auto* linear = dynamic_cast<Linear*>(model.graph->layer(i)))
+    if (const auto* linear = dynamic_cast<Linear*>(model.graph->layer(i));
+        linear && linear->weight().value().nbytes() <= kMaxPackedBytes)
       if (const PackedWeight packed(linear->weight().value()); !packed.empty())
         model.packed.emplace(i, packed);
+}
+
+/// The last node's layer where it makes logits of hidden states and nothing else, or null.
+const Linear* head_of(const PlannedModel& model) {
+  if (!model.graph || model.graph->size() == 0) return nullptr;
+  const std::size_t last = model.graph->size() - 1;
+  const auto* linear = dynamic_cast<Linear*>(model.graph->layer(last));
+  const bool own_op = model.graph->op_end(last, model.taps) == last;
+  const bool tapped = std::find(model.taps.begin(), model.taps.end(), last) != model.taps.end();
+  return linear && !linear->bias().defined() && own_op && !tapped ? linear : nullptr;
+}
+
+bool has_heads(const JointPlan& plan, const std::vector<Participant>& participants,
+               const std::vector<Lesson>& lessons) {
+  if (lessons.size() != 1 || participants.size() != 2) return false;
+  const Lesson& lesson = lessons[0];
+  if (!lesson.logits || lesson.target || lesson.confidence || lesson.sources.size() != 1 ||
+      participants[lesson.receiver].recipe.label_smoothing > 0 ||
+      participants[lesson.sources[0]].trainable())
+    return false;
+  const Linear *own = head_of(plan.models[lesson.receiver]),
+               *other = head_of(plan.models[lesson.sources[0]]);
+  if (!own || !other || own->weight().value().dtype() != DType::f32) return false;
+  const DType dtype = other->weight().value().dtype();
+  return dtype != DType::f64 && own->weight().shape()[0] == other->weight().shape()[0];
 }
 
 }  // namespace
@@ -165,6 +191,7 @@ JointPlan make_joint_plan(const std::vector<Participant>& participants,
     if (plan.models[i].graph && !participants[i].trainable()) pack(plan.models[i]);
   }
   plan.joined = find_joined(plan, participants);
+  plan.heads = has_heads(plan, participants, lessons);
   for (JoinedLayers& group : plan.joined) stack_on_gpu(plan, group);
   return plan;
 }

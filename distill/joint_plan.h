@@ -31,11 +31,20 @@ struct PlannedModel {
   std::map<std::size_t, PackedWeight> packed = {};  ///< of a frozen model's Linear nodes
 };
 
+/// A frozen model's weights are packed up to this size: of larger ones there is no second copy.
+inline constexpr std::size_t kMaxPackedBytes = std::size_t{16} << 20;
+
+/// Logits of one model and batch from this size on are never held whole, where they need not be.
+inline constexpr std::size_t kLargeLogitsBytes = std::size_t{64} << 20;
+
 /// What all participants are asked for, by their number. Taps are the layers that the lessons name;
 /// throws std::invalid_argument naming one that is not there.
 struct JointPlan {
   std::vector<PlannedModel> models;
   std::vector<JoinedLayers> joined;
+  /// The only lesson's loss can be made of hidden states and the weights of both models' last
+  /// layers (distill/kd_head.h): no target, confidence, or smoothing of labels stands in its way.
+  bool heads = false;
 };
 
 /// Layers are joined where nothing but layers that leave the values as they are (flatten, and

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/distill/lesson.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <limbeck/autograd/arithmetic.h>
+#include <limbeck/distill/kd_head.h>
 #include <limbeck/distill/kd_loss.h>
 #include <limbeck/distill/kd_topk.h>
 #include <limbeck/distill/label_loss.h>
@@ -46,6 +48,14 @@ Tensor target_of(const Lesson& lesson, const std::vector<const View*>& sources,
   return lesson.target ? lesson.target(seen, labels) : seen.at(0);
 }
 
+Variable heads_loss(const Head& receiver, const Head& source, const Tensor& labels,
+                    const KdLossOptions& loss) {
+  KdHeadOptions options = {.loss = loss};
+  if (!labels.device().is_cuda()) options.logits_bytes = std::size_t{32} << 20;  // no launches
+  return kd_head(receiver.hidden, receiver.weight, source.hidden.value(), source.weight.value(),
+                 labels, options);
+}
+
 /// Undefined when none of its terms has a weight now.
 Variable logits_loss(const Lesson& lesson, double factor, const View& receiver,
                      const std::vector<const View*>& sources, const Batch& part, double smoothing) {
@@ -55,6 +65,8 @@ Variable logits_loss(const Lesson& lesson, double factor, const View& receiver,
   loss.mean_over = part.targets;
   if (soft_weights(loss) == 0 && loss.ce_weight == 0) return {};
   if (soft_weights(loss) == 0) return weighted(label_loss(logits, part, smoothing), loss.ce_weight);
+  if (receiver.head.hidden.defined())
+    return heads_loss(receiver.head, sources.at(0)->head, labels, loss);
   const bool top = !lesson.target && sources.at(0)->top.logits.defined();
   const Tensor target = top ? Tensor() : target_of(lesson, sources, labels);
   const auto term = [&](const Tensor& told, const KdLossOptions& options) {
@@ -119,13 +131,16 @@ bool reads_source(const Lesson& lesson, const FeatureLesson& feature, const RunC
   return !feature.codes.defined() && factor_of(lesson, clock) * feature.weight > 0;
 }
 
-bool reads_sources(const Lesson& lesson, const RunClock& clock) {
-  const double factor = factor_of(lesson, clock);
+bool reads_logits(const Lesson& lesson, const RunClock& clock) {
   double weights = lesson.logits ? soft_weights(*lesson.logits) : 0;
   if (lesson.confidence) weights += lesson.confidence_weight;
-  for (const FeatureLesson& feature : lesson.features)
-    if (!feature.codes.defined()) weights += feature.weight;
-  return factor * weights > 0;
+  return factor_of(lesson, clock) * weights > 0;
+}
+
+bool reads_sources(const Lesson& lesson, const RunClock& clock) {
+  return reads_logits(lesson, clock) ||
+         std::any_of(lesson.features.begin(), lesson.features.end(),
+                     [&](const FeatureLesson& f) { return reads_source(lesson, f, clock); });
 }
 
 Variable lesson_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,

@@ -77,6 +77,9 @@ bool wants_logits(const Lesson& lesson);
 /// Whether lesson_loss reads the source's layer for one of its features now.
 bool reads_source(const Lesson& lesson, const FeatureLesson& feature, const RunClock& clock);
 
+/// Whether lesson_loss reads a source's logits now.
+bool reads_logits(const Lesson& lesson, const RunClock& clock);
+
 /// Whether lesson_loss reads the sources now.
 bool reads_sources(const Lesson& lesson, const RunClock& clock);
 

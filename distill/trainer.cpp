@@ -179,7 +179,8 @@ void Trainer::learn(const Batch& batch, const std::vector<std::size_t>& learners
         (*forward_)(part, {.step = static_cast<std::uint32_t>(state_.step),
                            .first_row = first,
                            .clock = clock(),
-                           .learners = learners});
+                           .learners = learners,
+                           .whole_logits = options_.gated.has_value()});
     if (options_.gated)
       backward_together(views, part, static_cast<double>(rows));
     else

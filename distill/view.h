@@ -14,10 +14,17 @@
 
 namespace limbeck {
 
+/// What logits are made of: hidden weight^T.
+struct Head {
+  Variable hidden;  ///< (R,H), a row for every label
+  Variable weight;  ///< (V,H)
+};
+
 /// Logits, a row (V) for every label, and taps (B,...) by their layer's name; f32, or f64 of a
 /// model in f64.
 struct View {
   Variable logits;
+  Head head = {};  ///< in the place of logits that are never held whole
   std::map<std::string, Variable> taps = {};
   SparseTeacher top = {};  ///< in the place of logits that were not stored whole
   /// What losses made of taps as they appeared, by the layer's name: those are not kept then.

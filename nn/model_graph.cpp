@@ -188,7 +188,8 @@ Variable ModelGraph::forward(const Variable& x, Context& context, const Pass& pa
     const auto* segment = segment_at(i);
     return segment && !tapped(pass.taps, i, (*segment)->last() - 1) ? segment : nullptr;
   };
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+  const std::size_t count = nodes_.size() - (pass.without_last ? 1 : 0);
+  for (std::size_t i = 0; i < count; ++i) {
     if (const std::size_t end = take(i, pass, values); end != kModelInput) {
       i = end;
     } else if (const auto* segment = recomputed(i)) {
@@ -205,7 +206,7 @@ Variable ModelGraph::forward(const Variable& x, Context& context, const Pass& pa
     }
     if (tapped(pass.taps, i, i + 1)) pass.tap(i, values[i]);
   }
-  return values[nodes_.size() - 1];
+  return values[pass.without_last ? nodes_.back().from[0] : count - 1];
 }
 
 /// Takes the value of the op at node i from those given; returns its last node, or kModelInput.

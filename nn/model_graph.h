@@ -61,6 +61,7 @@ class ModelGraph : public Module {
     std::function<void(std::size_t, const Variable&)> tap = {};
     /// Values of nodes, which are not computed then: by the last node of their op, see op_end().
     std::map<std::size_t, Variable> given = {};
+    bool without_last = false;  ///< the result is what the last node, a layer, would read
     /// Weights of Linear nodes of a pass that is not recorded; or null.
     const std::map<std::size_t, PackedWeight>* packed = nullptr;
   };

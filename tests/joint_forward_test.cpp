@@ -236,6 +236,43 @@ TEST_P(JointForwardTest, AFrozenModelRunsInSharesThatStayInTheCache) {
   EXPECT_LT(peak_of(joint, images), layer);
 }
 
+ModelSpec wide_head(std::int64_t width, std::int64_t classes) {
+  LayerSpec head = named("linear", "head", classes);
+  head.bias = false;
+  return {{kIn}, {named("linear", "fc1", width), named("relu", "relu1"), head}};
+}
+
+// 512 rows of 32768 classes are 64 MiB of logits.
+TEST(JointForward, LargeLogitsAreNeverHeldWhole) {
+  constexpr std::int64_t kMany = 32768, kManyRows = 512;
+  Batch batch;
+  batch.x = Tensor::from(random_values(kManyRows * kIn), {kManyRows, kIn}).to(DType::f32);
+  std::vector<std::int32_t> labels;
+  for (std::int32_t n = 0; n < kManyRows; ++n) labels.push_back(n * 37 % kMany);
+  batch.labels = batch.samples = Tensor::from(labels, {kManyRows});
+  batch.targets = kManyRows;
+  std::vector<std::unique_ptr<Two>> pairs;
+  std::size_t peaks[2];
+  for (const bool as_one : {false, true}) {
+    auto two =
+        std::make_unique<Two>(wide_head(4, kMany), wide_head(6, kMany), DType::f32, Device::cpu());
+    two->teach(0);
+    two->begin(as_one);
+    EXPECT_TRUE(!as_one || two->joint->plan().heads);
+    const std::size_t before = pool_stats(Device::cpu()).in_use;
+    pool_reset_peak(Device::cpu());
+    two->step(batch);
+    peaks[as_one] = pool_stats(Device::cpu()).peak - before;
+    pairs.push_back(std::move(two));
+  }
+  const auto a = pairs[0]->models[0]->parameters(), b = pairs[1]->models[0]->parameters();
+  for (std::size_t k = 0; k < a.size(); ++k)
+    EXPECT_TRUE(same_bytes(a[k].value.value(), b[k].value.value())) << a[k].name;
+  const std::size_t logits = kManyRows * kMany * sizeof(float);
+  EXPECT_GT(peaks[0], 3 * logits);  // both models', and a gradient
+  EXPECT_LT(peaks[1], logits);
+}
+
 TEST(JointPlan, JoinsOnlyWhatReadsTheSameNumbers) {
   const auto joined = [](const ModelSpec& small, const ModelSpec& big, DType dtype, bool mutual) {
     Two t(small, big, DType::f32, Device::cpu());
