@@ -238,10 +238,15 @@ struct Blocks {
   Index rows, cols;
 };
 
+// Multiplications, 4 us or so: a block must be worth more than the 1 us that another task costs,
+// and a small layer is not shared at all.
+constexpr Index kBlockWork = 1 << 18;
+
 // Blocks enough for all threads to end together; columns are split first, since every block of rows
 // packs its own copy of B. An element's bits depend on none of this.
-Blocks choose_blocks(Index m, Index n, int row_unit, int col_unit) {
-  const Index wanted = num_threads() > 1 ? 4 * num_threads() : 1;
+Blocks choose_blocks(Index m, Index n, Index k, int row_unit, int col_unit) {
+  const Index most = num_threads() > 1 ? 4 * num_threads() : 1;
+  const Index wanted = std::clamp<Index>(m * n * k / kBlockWork, 1, most);
   const Index col_parts =
       std::max(ceil_div(n, kBlockCols), std::min(wanted, ceil_div(n, 2 * col_unit)));
   const Index row_parts = std::min(ceil_div(wanted, col_parts), ceil_div(m, 4 * row_unit));
@@ -250,7 +255,7 @@ Blocks choose_blocks(Index m, Index n, int row_unit, int col_unit) {
 
 template <int kLanes, class T, class In>
 Blocks blocks_of(const GemmProblem<T, In>& p) {
-  return choose_blocks(p.m, p.n, Tile<T, kLanes>::kRows, Tile<T, kLanes>::kCols);
+  return choose_blocks(p.m, p.n, p.k, Tile<T, kLanes>::kRows, Tile<T, kLanes>::kCols);
 }
 
 // Block t of a product.

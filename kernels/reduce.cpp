@@ -54,7 +54,8 @@ void all_finite(Tensor& flag, const Tensor& x) {
 namespace cpu {
 namespace {
 
-constexpr std::int64_t kColumns = 256;  // columns per task of sum_rows
+constexpr std::int64_t kColumns = 256;  // that sum_rows takes at a time
+constexpr std::int64_t kTask = 32768;   // elements: fewer are not worth a task of their own
 
 // One chain per column of a piece of columns.
 template <class F, class S, class T>
@@ -77,8 +78,12 @@ void sum_rows_into(Tensor& s, const Tensor& x, Out out) {
   const std::int64_t N = x.dim(0), C = x.dim(1);
   S* sums = s.data<S>();
   const T* values = x.data<T>();
-  parallel_ranges(C, kColumns, [=](std::int64_t begin, std::int64_t end) {
-    simd([=](auto) { sum_columns<ComputeType<S>>(sums, values, N, C, begin, end, out); });
+  const std::int64_t strips = 1 + kTask / (N * kColumns + 1);
+  parallel_ranges(C, strips * kColumns, [=](std::int64_t begin, std::int64_t end) {
+    simd([=](auto) {
+      for (std::int64_t c = begin; c < end; c += kColumns)
+        sum_columns<ComputeType<S>>(sums, values, N, C, c, std::min(c + kColumns, end), out);
+    });
   });
 }
 

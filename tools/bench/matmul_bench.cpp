@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times of the matrix product, at the sizes of a small multilayer perceptron's step.
+// Times of the matrix product, at the sizes of a small multilayer perceptron's step; the smallest
+// must take no longer with two threads (LIMBECK_THREADS) than with one.
 #include <limbeck/kernels/matmul.h>
 
 #include <limbeck/core/error.h>
@@ -39,9 +40,9 @@ void bench_product(Bench& bench, const Case& c, DType dtype) {
 void bench_matmul(Bench& bench) {
   const Trans n = Trans::no, t = Trans::yes;
   for (const Case& c :
-       {Case{128, 800, 784, n, t}, Case{128, 1200, 1200, n, t}, Case{128, 10, 800, n, t},
-        Case{800, 784, 128, t, n}, Case{128, 800, 800, n, n}, Case{512, 1200, 1200, n, t},
-        Case{1024, 1024, 1024, n, n}})
+       {Case{32, 10, 100, n, t}, Case{100, 100, 32, t, n}, Case{128, 800, 784, n, t},
+        Case{128, 1200, 1200, n, t}, Case{128, 10, 800, n, t}, Case{800, 784, 128, t, n},
+        Case{128, 800, 800, n, n}, Case{512, 1200, 1200, n, t}, Case{1024, 1024, 1024, n, n}})
     bench_product(bench, c, DType::f32);
   bench_product(bench, {512, 1200, 1200, n, t}, DType::bf16);
 }
