@@ -5,6 +5,7 @@
 #include <atomic>
 #include <unordered_set>
 
+#include <limbeck/core/trace.h>
 #include <limbeck/kernels/elementwise.h>
 
 namespace limbeck {
@@ -18,6 +19,7 @@ struct Node {
   bool requires_grad = false;
   bool has_grad = false;  ///< grad holds a gradient, not just memory kept for the next one
   bool spent = false;
+  std::string place;  ///< of the scope it was made in, when that was traced
   std::vector<std::shared_ptr<Node>> inputs;
   BackwardFn backward;  ///< empty for leaves
 
@@ -71,6 +73,7 @@ std::vector<std::shared_ptr<Node>> backward_order(const std::shared_ptr<Node>& r
 }
 
 void run_backward(Node& node) {
+  const TraceScope scope(node.op, TraceKind::gradient, &node.place);
   std::vector<InputGrad> inputs;
   for (const std::shared_ptr<Node>& input : node.inputs) inputs.emplace_back(input.get());
   node.backward(node.grad, inputs);
@@ -164,6 +167,7 @@ Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Back
   Variable result(std::move(value), recorded);
   if (!recorded) return result;
   result.node_->op = op;
+  if (traces(TraceKind::gradient)) result.node_->place = trace_place();
   for (Variable& input : inputs) result.node_->inputs.push_back(std::move(input.node_));
   result.node_->backward = std::move(backward);
   return result;

@@ -8,6 +8,8 @@
 #include <limbeck/autograd/joined_linear.h>
 #include <limbeck/autograd/reshape.h>
 #include <limbeck/core/parallel.h>
+#include <limbeck/core/trace.h>
+#include <limbeck/distill/scope_names.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/nn/activation.h>
 #include <limbeck/nn/conv2d.h>
@@ -40,6 +42,19 @@ const Linear& last_linear(ModelGraph& graph) {
 Activation activation_at(ModelGraph& graph, std::size_t node, std::size_t end) {
   return end == node ? Activation::none
                      : static_cast<ActivationLayer&>(*graph.layer(end)).activation();
+}
+
+/// "student/fc1+relu1 & teacher/fc1+relu1"; empty when nobody listens.
+std::string joined_name(const std::vector<JoinedLayer>& layers, const JointPlan& plan,
+                        const std::vector<Participant>& participants) {
+  std::string name;
+  if (!traces(TraceKind::node)) return name;
+  for (const auto& [participant, node] : layers) {
+    const PlannedModel& model = plan.models[participant];
+    name += (name.empty() ? "" : " & ") + scope_name(participants[participant]) + "/" +
+            op_name(*model.graph, node, model.graph->op_end(node, model.taps));
+  }
+  return name;
 }
 
 }  // namespace
@@ -123,6 +138,7 @@ void JointForward::run_joined(std::vector<Running>& running) const {
     if (present.size() < 2) continue;
     const Variable& x = running[present[0].participant].x;
     const bool all = present.size() == group.layers.size();
+    const TraceScope scope(joined_name(present, plan_, participants_), TraceKind::node);
     const std::vector<Variable> values =
         join(present, running, x, all ? group.stack : WeightStack{});
     for (std::size_t k = 0; k < present.size(); ++k) {
@@ -164,6 +180,7 @@ View JointForward::view_of(std::size_t i, const Batch& part, const JointPass& pa
   const Participant& participant = participants_[i];
   const PlannedModel& model = plan_.models[i];
   if (!model.graph) return look(participant, part, running.options);
+  const TraceScope scope(scope_name(participant), TraceKind::model);
   std::optional<NoGrad> frozen;
   if (!participant.trainable() || !running.learns) frozen.emplace();
   View view;
@@ -216,7 +233,10 @@ Variable JointForward::run_in_shares(std::size_t i, const Batch& part, const Run
       running.pass.without_last ? shapes[model.graph->inputs(last)[0]] : shapes[last], dtype);
   std::map<std::size_t, Tensor> taps;
   for (const std::size_t node : model.taps) taps[node] = Tensor::empty(shapes[node], dtype);
+  const std::string name = scope_name(participants_[i]), nowhere;
+  const TraceScope scope("in shares");
   parallel_ranges(x.dim(0), running.share, [&](std::int64_t first, std::int64_t end) {
+    const TraceScope share_scope(name.c_str(), TraceKind::model, &nowhere);
     const NoGrad frozen;
     ViewOptions options = running.options;
     options.first_row += first;

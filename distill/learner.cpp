@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/distill/learner.h>
 
+#include <limbeck/core/trace.h>
+#include <limbeck/distill/scope_names.h>
+
 namespace limbeck {
 namespace {
 
@@ -46,11 +49,13 @@ void Learner::zero_grad() {
 }
 
 void Learner::backward(const Variable& loss) const {
+  const TraceScope scope(scope_name(participant_), TraceKind::backward);
   const Tensor scale = optimizer_->loss_scale();
   scale.defined() ? loss.backward(scale) : loss.backward();
 }
 
 void Learner::update(std::int64_t step) {
+  const TraceScope scope(scope_name(participant_), TraceKind::update);
   optimizer_->step(lr(step));
   if (adapter_optimizer_) adapter_optimizer_->step(lr(step));
   if (ema_) ema_->update();

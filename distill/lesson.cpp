@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <limbeck/autograd/arithmetic.h>
+#include <limbeck/core/trace.h>
 #include <limbeck/distill/kd_head.h>
 #include <limbeck/distill/kd_loss.h>
 #include <limbeck/distill/kd_topk.h>
@@ -59,6 +60,7 @@ Variable heads_loss(const Head& receiver, const Head& source, const Tensor& labe
 /// Undefined when none of its terms has a weight now.
 Variable logits_loss(const Lesson& lesson, double factor, const View& receiver,
                      const std::vector<const View*>& sources, const Batch& part, double smoothing) {
+  const TraceScope scope("logits", TraceKind::loss);
   const Variable& logits = receiver.logits;
   const Tensor labels = label_rows(part.labels);
   KdLossOptions loss = scale_soft_weights(*lesson.logits, factor);
@@ -84,6 +86,7 @@ Variable logits_loss(const Lesson& lesson, double factor, const View& receiver,
 
 Variable own_labels_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,
                          const std::vector<const View*>& sources, const Batch& part) {
+  const TraceScope scope("confidence", TraceKind::loss);
   ConfidenceOptions options = *lesson.confidence;
   options.mean_over = part.targets;
   return confidence_loss(receiver.logits, target_of(lesson, sources, label_rows(part.labels)),
@@ -92,6 +95,7 @@ Variable own_labels_loss(const Lesson& lesson, const RunClock& clock, const View
 
 Variable feature_loss(const FeatureLesson& feature, const View& receiver,
                       const std::vector<const View*>& sources, const Batch& part, double samples) {
+  const TraceScope scope(feature.receiver, TraceKind::loss);
   const auto code_of_source = [&] {
     const View& source = *sources.at(0);
     const auto made = source.codes.find({feature.loss.get(), feature.source});
@@ -118,6 +122,8 @@ KdLossOptions scale_soft_weights(KdLossOptions loss, double factor) {
 }
 
 Tensor code_of(const FeatureLesson& feature, const Tensor& tap) {
+  const TraceScope scope(traces(TraceKind::loss) ? "code of " + feature.source : std::string(),
+                         TraceKind::loss);
   if (feature.statistics) feature.statistics->follow(tap);
   return feature.loss->encode(tap);
 }

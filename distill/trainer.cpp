@@ -8,8 +8,10 @@
 #include <numeric>
 
 #include <limbeck/autograd/arithmetic.h>
+#include <limbeck/core/trace.h>
 #include <limbeck/distill/label_loss.h>
 #include <limbeck/distill/lesson_checks.h>
+#include <limbeck/distill/scope_names.h>
 #include <limbeck/distill/shuffle.h>
 #include <limbeck/kernels/elementwise.h>
 #include <limbeck/kernels/reduce.h>
@@ -38,6 +40,14 @@ std::vector<Lesson> teachers_lesson(const Teacher& teacher, const TrainerOptions
       "; expected both or neither");
   if (!has_teacher) return {};
   return {{.receiver = kStudent, .sources = {kTeacher}, .logits = options.distill}};
+}
+
+/// "student from teacher"; empty when nobody listens.
+std::string lesson_name(const Lesson& lesson, const std::vector<Participant>& participants) {
+  if (!traces(TraceKind::loss)) return {};
+  std::string name = scope_name(participants[lesson.receiver]) + " from";
+  for (const std::size_t source : lesson.sources) name += " " + scope_name(participants[source]);
+  return lesson.sources.empty() ? name + " codes" : name;
 }
 
 }  // namespace
@@ -150,11 +160,13 @@ std::int64_t Trainer::rows_of_batch() const {
 }
 
 Batch Trainer::next_batch() {
+  const TraceScope scope("batch", TraceKind::batch);
   const std::int64_t first = state_.step % steps_per_epoch_ * batch_;
   return data_.fetch(first, first + rows_of_batch(), static_cast<std::uint32_t>(state_.step));
 }
 
 void Trainer::train_step() {
+  const TraceScope scope("step", TraceKind::step);
   begin_epoch();
   std::optional<Arena::Step> in_arena;
   if (options_.arena && !data_.device().is_cuda()) in_arena.emplace(arena_, rows_of_batch());
@@ -204,12 +216,16 @@ void Trainer::backward_together(const std::vector<View>& views, const Batch& par
   for (const std::size_t i : order_) logits.push_back(views[i].logits);
   GatedEnsembleOptions options = options_.gated->options;
   options.mean_over = part.targets;
-  Variable total =
-      options_.gated->gate->loss(logits, part.labels.reshape({part.labels.numel()}), options);
+  const auto gate_loss = [&] {
+    const TraceScope scope("gate", TraceKind::loss);
+    return options_.gated->gate->loss(logits, part.labels.reshape({part.labels.numel()}), options);
+  };
+  Variable total = gate_loss();
   for (const std::size_t i : order_)
     if (std::any_of(lessons_.begin(), lessons_.end(),
                     [&](const Lesson& lesson) { return lesson.receiver == i; }))
       total = add(total, loss_of(i, views, part, samples));
+  const TraceScope scope("all", TraceKind::backward);
   total.backward();
   add(loss_sum_, loss_sum_, total.value());
 }
@@ -222,6 +238,7 @@ Variable Trainer::loss_of(std::size_t learner, const std::vector<View>& views, c
   bool taught = false;
   for (const Lesson& lesson : lessons_) {
     if (lesson.receiver != learner) continue;
+    const TraceScope scope(lesson_name(lesson, participants_), TraceKind::loss);
     taught = true;
     std::vector<const View*> sources;
     for (const std::size_t source : lesson.sources) sources.push_back(&views[source]);
@@ -229,7 +246,10 @@ Variable Trainer::loss_of(std::size_t learner, const std::vector<View>& views, c
         lesson_loss(lesson, clock(), views[learner], sources, part, samples, smoothing);
     if (loss.defined()) total = total.defined() ? add(total, loss) : loss;
   }
-  if (!taught) return label_loss(views[learner].logits, part, smoothing);
+  if (!taught) {
+    const TraceScope scope("labels", TraceKind::loss);
+    return label_loss(views[learner].logits, part, smoothing);
+  }
   LIMBECK_CHECK(total.defined(), "Trainer: nothing is left for \"", participants_[learner].name,
                 "\" to learn at step ", state_.step, "; expected a weight above 0");
   return total;

@@ -6,6 +6,8 @@
 
 #include <limbeck/autograd/cast.h>
 #include <limbeck/autograd/reshape.h>
+#include <limbeck/core/trace.h>
+#include <limbeck/distill/scope_names.h>
 #include <limbeck/distill/tap.h>
 #include <limbeck/kernels/gather.h>
 
@@ -92,6 +94,7 @@ Tensor stored_rows(const Tensor& stored, const Tensor& samples) {
 }
 
 View look(const Participant& participant, const Batch& part, const ViewOptions& options) {
+  const TraceScope scope(scope_name(participant), TraceKind::model);
   if (!participant.model) return recall(participant, part);
   std::optional<NoGrad> frozen;
   if (!participant.trainable() || !options.learns) frozen.emplace();

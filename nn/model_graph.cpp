@@ -8,6 +8,7 @@
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/concat.h>
 #include <limbeck/autograd/swiglu.h>
+#include <limbeck/core/trace.h>
 #include <limbeck/nn/activation.h>
 #include <limbeck/nn/conv2d.h>
 #include <limbeck/nn/linear.h>
@@ -222,6 +223,17 @@ std::size_t ModelGraph::take(std::size_t i, const Pass& pass, Values& values) co
   return kModelInput;
 }
 
+namespace {
+
+/// "fc1", or "fc1+relu1" of two that run as one op; empty when nobody listens.
+template <class Nodes>
+std::string scope_name(const Nodes& nodes, std::size_t i, std::size_t end) {
+  if (!traces(TraceKind::node)) return {};
+  return i == end ? nodes[i].name : nodes[i].name + "+" + nodes[end].name;
+}
+
+}  // namespace
+
 /// Computes node i of `nodes`, the first of which is `first`, or, unless `alone`, it and the
 /// activation after it as one op; returns which node it has computed.
 std::size_t ModelGraph::compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
@@ -232,6 +244,7 @@ std::size_t ModelGraph::compute(std::span<const Node> nodes, std::size_t first, 
   for (const std::size_t input : node.from) inputs.push_back(values[input]);
   for (const std::size_t input : node.done) values[input] = Variable();
   const std::size_t end = node.fused && !alone ? i + 1 : i;
+  const TraceScope scope(scope_name(nodes, i - first, end - first), TraceKind::node);
   const auto activation = [&] {
     return end == i ? Activation::none
                     : static_cast<const ActivationLayer&>(*nodes[end - first].layer).activation();

@@ -235,7 +235,8 @@ TEST_F(Cli, InfoShowsTheLayersOfModelAndRunFiles) {
   EXPECT_NE(model.out.find("Linear(3, 2)"), std::string::npos) << model.out;
   const Outcome run = limbeck({"info", file("run.json")});
   EXPECT_EQ(run.code, 0) << run.err;
-  for (const char* part : {"teacher\n", "hard\n", "soft\n", "Linear(784, 32)", "Linear(784, 10)"})
+  for (const char* part : {"teacher\n", "hard\n", "soft\n", "Linear(784, 32)", "Linear(784, 10)",
+                           "a step of soft: student learns from teacher"})
     EXPECT_NE(run.out.find(part), std::string::npos) << part << " in\n" << run.out;
   write_text(file("model.json"), R"({"layers": [{"type": "linear", "out": 2}]})");
   expect_refusal(limbeck({"info", file("model.json")}), "model.json: input: is missing");

@@ -24,6 +24,10 @@ TEST(ModelTable, CostsByHand) {
   EXPECT_EQ(costs[0].activation_bytes, 4 * 100);
   EXPECT_EQ(costs[1].flops + costs[2].flops + costs[2].parameters, 0);
   EXPECT_EQ(costs[2].layer, "add");
+  EXPECT_EQ(costs[0].input_bytes, 4 * 50);
+  EXPECT_EQ(costs[2].input_bytes, 4 * 200);
+  EXPECT_TRUE(costs[0].reads_input);
+  EXPECT_FALSE(costs[1].reads_input);
   EXPECT_EQ(costs[3].parameters, 303);
   EXPECT_EQ(costs[3].flops, 2 * 300);
 }

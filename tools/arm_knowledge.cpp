@@ -105,6 +105,13 @@ void check_same(const KnowledgeOrigin& cache, const KnowledgeOrigin& wanted,
 
 }  // namespace
 
+const Arm& main_arm(const Experiment& experiment) {
+  const auto& arms = experiment.arms;
+  const auto found = std::find_if(arms.rbegin(), arms.rend(),
+                                  [](const Arm& arm) { return arm.distill.has_value(); });
+  return found == arms.rend() ? arms.back() : *found;
+}
+
 const Arm& find_arm(const Experiment& experiment, const std::string& name) {
   std::string names;
   for (const Arm& arm : experiment.arms) {

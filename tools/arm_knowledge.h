@@ -12,6 +12,9 @@
 
 namespace limbeck {
 
+/// The arm to look at where none is named: the last that distils, else the last.
+const Arm& main_arm(const Experiment& experiment);
+
 /// The arm of that name. Throws std::invalid_argument when there is none.
 const Arm& find_arm(const Experiment& experiment, const std::string& name);
 

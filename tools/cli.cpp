@@ -8,6 +8,7 @@
 #include <limbeck/tools/bench/bench_command.h>
 #include <limbeck/tools/encode.h>
 #include <limbeck/tools/inspect_commands.h>
+#include <limbeck/tools/profile_command.h>
 #include <limbeck/tools/recover_command.h>
 #include <limbeck/tools/version.h>
 
@@ -20,6 +21,7 @@ struct Request {
   EncodeArguments encode;
   BenchArguments bench;
   RecoverArguments recover;
+  ProfileArguments profile;
   std::function<bool()> action;  ///< false: exit code 1 without an exception
 };
 
@@ -70,6 +72,24 @@ void add_encode(CLI::App& app, Request& request, const Console& console) {
   sub.add_option("--data", run.data, "synthetic-digits or a folder of the run file's format");
   add_machine(sub, run);
   sub.callback([&] { request.action = [&] { return encode_command(encode, console.out), true; }; });
+}
+
+void add_profile(CLI::App& app, Request& request, const Console& console) {
+  CLI::App& sub = *app.add_subcommand("profile", "show where the time of a training step goes");
+  ProfileArguments& profile = request.profile;
+  RunArguments& run = profile.run;
+  sub.add_option("file", run.file, "run file (JSON)")->required();
+  sub.add_option("--steps", profile.steps, "steps to measure, and again to trace; 20 by default");
+  sub.add_option("--arm", profile.arm, "the arm to train; default: the last that distils");
+  sub.add_option("--json", profile.json, "file to write the table to");
+  sub.add_option("--trace", profile.trace, "file to write every range to, for ui.perfetto.dev");
+  sub.add_flag("--no-ceilings", profile.no_ceilings, "do not measure the machine's limits");
+  sub.add_option("--set", run.set, "path.key=value, changes the run file")->allow_extra_args(false);
+  sub.add_option("--seed", run.seed, "the only seed, in place of the run file's");
+  sub.add_option("--data", run.data, "synthetic-digits or a folder of the run file's format");
+  add_machine(sub, run);
+  sub.callback(
+      [&] { request.action = [&] { return profile_command(profile, console.out), true; }; });
 }
 
 void add_reproduce(CLI::App& app, Request& request, const Console& console) {
@@ -124,6 +144,7 @@ void define(CLI::App& app, Request& request, const Console& console) {
   add_run(app, request, console, "train", "train a model on labels", train_command);
   add_run(app, request, console, "distill", "train students from a teacher", distill_command);
   add_encode(app, request, console);
+  add_profile(app, request, console);
   add_reproduce(app, request, console);
   add_inspect_commands(app, request.action, console.out);
   add_bench(app, request, console);

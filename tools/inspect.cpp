@@ -6,6 +6,8 @@
 #include <limbeck/core/math_mode.h>
 #include <limbeck/distill/evaluate.h>
 #include <limbeck/nn/safetensors.h>
+#include <limbeck/tools/arm_drawing.h>
+#include <limbeck/tools/arm_knowledge.h>
 #include <limbeck/tools/json_object.h>
 #include <limbeck/tools/metrics_table.h>
 #include <limbeck/tools/model_json.h>
@@ -64,6 +66,8 @@ void show_json(const std::string& path, std::ostream& out) try {
   };
   if (experiment.teacher) show("teacher", experiment.teacher->model);
   for (const Arm& arm : experiment.arms) show(arm.name, arm.model);
+  if (const Arm& arm = main_arm(experiment); arm.distill)
+    out << "\n" << draw_arm(experiment, arm, sample_of(experiment.data));
 } catch (const std::invalid_argument& e) {
   throw std::invalid_argument(path + ": " + e.what());
 }

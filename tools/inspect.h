@@ -20,7 +20,8 @@ struct EvalArguments {
 /// Errors, NLL and ECE of a model on the test data, of text also its bits.
 void eval_command(const EvalArguments& arguments, std::ostream& out);
 /// Of a weights file its tensors, of a run folder its table, of a model file or a run file (.json)
-/// its layers, of nothing ("") this program and machine.
+/// its layers, of a run file also what a step of its last arm that distils does, of nothing ("")
+/// this program and machine.
 void info_command(const std::string& path, std::ostream& out);
 
 }  // namespace limbeck

@@ -39,6 +39,12 @@ std::vector<LayerCost> layer_costs(const ModelSpec& spec) {
   for (std::size_t i = 0; i < model->size(); ++i) {
     LayerCost cost = {model->name(i), model->describe(i), without_batch(shapes[i])};
     cost.activation_bytes = 4 * shapes[i].numel();
+    cost.reads_input = true;
+    for (const std::size_t from : model->inputs(i)) {
+      const bool input = from == ModelGraph::kModelInput;
+      cost.input_bytes += 4 * (input ? one : shapes[from]).numel();
+      cost.reads_input = cost.reads_input && input;
+    }
     if (Module* layer = model->layer(i)) {
       const std::size_t from = model->inputs(i)[0];
       cost.parameters = parameter_count(*layer);

@@ -17,6 +17,8 @@ struct LayerCost {
   std::int64_t parameters = 0;
   std::int64_t flops = 0;             ///< of products in a forward pass, a multiply-add being 2
   std::int64_t activation_bytes = 0;  ///< of the output in f32
+  std::int64_t input_bytes = 0;       ///< of what it reads, in f32
+  bool reads_input = false;           ///< nothing but the model's input
 };
 
 /// Every layer of the model, in order. Pointwise work (activations, sums, normalisation, pooling)

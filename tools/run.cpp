@@ -5,15 +5,12 @@
 #include <cmath>
 
 #include <limbeck/distill/performance_gap.h>
-#include <limbeck/distill/tap.h>
-#include <limbeck/nn/grow.h>
 #include <limbeck/nn/weights.h>
-#include <limbeck/tools/arm_plan.h>
+#include <limbeck/tools/arm_models.h>
 #include <limbeck/tools/digest.h>
 #include <limbeck/tools/model_json.h>
 #include <limbeck/tools/name_map_json.h>
 #include <limbeck/tools/preprocess_json.h>
-#include <limbeck/tools/seed_models.h>
 #include <limbeck/tools/version.h>
 
 namespace limbeck {
@@ -21,28 +18,6 @@ namespace limbeck {
 using nlohmann::json;
 
 namespace {
-
-/// Models of the teacher's shape draw from random streams of their own, so that no student starts
-/// as a part of one; further students from others.
-constexpr std::uint64_t kTeacherStreams = std::uint64_t{1} << 63;
-constexpr std::uint64_t kStudentStreams = std::uint64_t{1} << 56;
-
-/// The rows an arm trains on; empty when it is all of them.
-std::vector<std::int32_t> transfer_samples(const Arm& arm, const Dataset& data) {
-  if (arm.omit_classes.empty() && arm.only_classes.empty()) return {};
-  const auto named = [](const std::vector<std::int64_t>& list, std::int32_t label) {
-    return std::find(list.begin(), list.end(), label) != list.end();
-  };
-  std::vector<std::int32_t> rows;
-  const std::vector<std::int32_t> labels = data.labels.to_vector<std::int32_t>();
-  for (std::size_t n = 0; n < labels.size(); ++n)
-    if (arm.only_classes.empty() ? !named(arm.omit_classes, labels[n])
-                                 : named(arm.only_classes, labels[n]))
-      rows.push_back(static_cast<std::int32_t>(n));
-  LIMBECK_CHECK(!rows.empty(), "arm \"", arm.name, "\": no sample of ", data.name,
-                " is left to train on");
-  return rows;
-}
 
 /// The figure to watch while jobs end.
 std::string summary(const Result& result) {
@@ -77,15 +52,9 @@ class SeedRun {
   void run_arm(const Arm& arm);
 
  private:
-  using Models = std::vector<std::unique_ptr<ModelGraph>>;
-
-  JobFolder files(const std::string& name) const { return place_.folder.job(seed_, name); }
+  JobFolder files(const std::string& name) const { return place_.folder->job(seed_, name); }
   void load_teacher(const TeacherConfig& config, Module& model);
   std::vector<Job> jobs_of(const Arm& arm) const;
-  std::uint64_t stream(const Arm& arm, std::size_t learner) const;
-  Models build_models(const Arm& arm) const;
-  ArmData arm_data(const Arm& arm);
-  ArmPlan plan(const Arm& arm, const Models& models);
   Result train(const std::string& name, const ArmPlan& plan, RunOptions options);
   void save(const Job& job, Module& model) const;
   void finish(const Job& job, Module& model, Result result);
@@ -107,7 +76,7 @@ void SeedRun::run_teacher(const TeacherConfig& config) {
     results_.push_back(*done);
     return;
   }
-  const std::uint64_t seed = seed_ ^ kTeacherStreams;
+  const std::uint64_t seed = teacher_stream(seed_);
   const auto model = build_model(
       job.model, seed, config.recipe ? config.recipe->precision : DType::f32, place_.device);
   Result result;
@@ -147,56 +116,6 @@ std::vector<Job> SeedRun::jobs_of(const Arm& arm) const {
   return jobs;
 }
 
-/// Of a learner's weights and dropout.
-std::uint64_t SeedRun::stream(const Arm& arm, std::size_t learner) const {
-  const bool reverse = arm.distill && arm.distill->mode == Mode::reverse;
-  const bool teachers_shape = reverse || (arm.partner && learner == arm.distill->students);
-  return seed_ ^ (teachers_shape ? kTeacherStreams : learner * kStudentStreams);
-}
-
-/// Those that learn, initialised.
-SeedRun::Models SeedRun::build_models(const Arm& arm) const {
-  Models models;
-  const std::vector<Job> jobs = jobs_of(arm);
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const bool partner = arm.partner && i + 1 == jobs.size();
-    const Recipe& recipe = partner ? *arm.partner->recipe : arm.recipe;
-    models.push_back(build_model(jobs[i].model, stream(arm, i), recipe.precision, place_.device));
-  }
-  return models;
-}
-
-ArmData SeedRun::arm_data(const Arm& arm) {
-  ArmData data = {.seed = seed_, .device = place_.device, .classes = place_.data.output()[-1]};
-  data.fixed = !place_.data.text && !arm.recipe.augment.any();
-  data.samples = [this] { return place_.samples({}, seed_); };
-  data.source_logits = [this, source = arm.distill->source] {
-    return models_.train_logits(source);
-  };
-  return data;
-}
-
-ArmPlan SeedRun::plan(const Arm& arm, const Models& models) {
-  const Shape input = place_.data.input();
-  std::vector<ArmModel> learners;
-  for (std::size_t i = 0; i < models.size(); ++i)
-    learners.push_back({models[i].get(), input, arm.recipe, stream(arm, i)});
-  if (!arm.distill) {
-    ArmPlan alone;
-    alone.participants = {{.model = models[0].get(), .recipe = arm.recipe, .seed = seed_}};
-    return alone;
-  }
-  const DistillConfig& config = *arm.distill;
-  if (arm.partner) {
-    learners.back().recipe = *arm.partner->recipe;
-    return plan_mutual(config, learners, arm_data(arm));
-  }
-  if (config.source.empty()) return plan_lesson(config, learners[0], {}, arm_data(arm));
-  ModelGraph& source = models_.model(config.source);
-  if (config.grow) grow(source, *models[0], with_batch(input, 1), {.seed = seed_});
-  return plan_lesson(config, learners[0], {&source, input}, arm_data(arm));
-}
-
 void SeedRun::run_arm(const Arm& arm) {
   const std::vector<Job> jobs = jobs_of(arm);
   std::vector<Result> done;
@@ -206,16 +125,12 @@ void SeedRun::run_arm(const Arm& arm) {
     results_.insert(results_.end(), done.begin(), done.end());
     return;
   }
-  const Models models = build_models(arm);
-  const ArmPlan planned = plan(arm, models);
-  RunOptions options = {.seed = seed_, .samples = transfer_samples(arm, place_.data.images.train)};
-  if (arm.distill) options.order = arm.distill->order;
-  options.gated = planned.gated;
-  Result result = train(arm.name, planned, options);
-  result.knowledge_bytes = planned.knowledge_bytes;
+  const ArmSetup setup = set_up_arm(arm, place_, seed_, models_);
+  Result result = train(arm.name, setup.plan, setup.options);
+  result.knowledge_bytes = setup.plan.knowledge_bytes;
   // All are saved before one is compared with another.
-  for (std::size_t i = 0; i < jobs.size(); ++i) save(jobs[i], *models[i]);
-  for (std::size_t i = 0; i < jobs.size(); ++i) finish(jobs[i], *models[i], result);
+  for (std::size_t i = 0; i < jobs.size(); ++i) save(jobs[i], *setup.learners[i]);
+  for (std::size_t i = 0; i < jobs.size(); ++i) finish(jobs[i], *setup.learners[i], result);
 }
 
 Result SeedRun::train(const std::string& name, const ArmPlan& plan, RunOptions options) {
@@ -315,7 +230,7 @@ std::string weights_digest(Module& model) {
 
 std::vector<Result> run_experiment(const Experiment& experiment, const RunData& data,
                                    const RunFolder& folder, Device device, ProgressLine& progress) {
-  const RunPlace place(experiment, data, folder, device);
+  const RunPlace place(experiment, data, &folder, device);
   std::size_t jobs = experiment.teacher.has_value();
   for (const Arm& arm : experiment.arms) jobs += learner_names(arm).size();
   jobs *= experiment.seeds.size();

@@ -6,7 +6,7 @@
 
 namespace limbeck {
 
-RunPlace::RunPlace(const Experiment& experiment_, const RunData& data_, const RunFolder& folder_,
+RunPlace::RunPlace(const Experiment& experiment_, const RunData& data_, const RunFolder* folder_,
                    Device device_)
     : experiment(experiment_), data(data_), folder(folder_), device(device_) {
   if (data.text) return;
@@ -28,17 +28,21 @@ std::unique_ptr<BatchSource> RunPlace::samples(const Augment& augment, std::uint
   return train.source(device, experiment.data.input, augment, seed);
 }
 
+void SeedModels::load(Module& model, const std::string& name) const {
+  try {
+    import_weights(model, read_safetensors(place_.folder->job(seed_, name).weights()));
+  } catch (const std::invalid_argument& e) {
+    throw std::invalid_argument(name + ".dtype: " + e.what());
+  }
+}
+
 SeedModels::Entry& SeedModels::find(const std::string& name) {
   if (const auto found = entries_.find(name); found != entries_.end()) return found->second;
   const DType dtype = name == kTeacherName ? place_.experiment.teacher->dtype : DType::f32;
   Entry entry;
   entry.model = build_model(place_.with_input(learner_model(place_.experiment, name)), 0, dtype,
                             place_.device);
-  try {
-    import_weights(*entry.model, read_safetensors(place_.folder.job(seed_, name).weights()));
-  } catch (const std::invalid_argument& e) {
-    throw std::invalid_argument(name + ".dtype: " + e.what());
-  }
+  if (place_.folder) load(*entry.model, name);
   return entries_.emplace(name, std::move(entry)).first->second;
 }
 

@@ -16,11 +16,11 @@ namespace limbeck {
 struct RunPlace {
   const Experiment& experiment;
   const RunData& data;
-  const RunFolder& folder;
+  const RunFolder* folder;  ///< null: the run leaves nothing behind
   Device device;
   Dataset train, test;  ///< images on the device; empty where the data is text
 
-  RunPlace(const Experiment& experiment, const RunData& data, const RunFolder& folder,
+  RunPlace(const Experiment& experiment, const RunData& data, const RunFolder* folder,
            Device device);
   /// A model's description with the data's input.
   ModelSpec with_input(ModelSpec model) const;
@@ -30,7 +30,8 @@ struct RunPlace {
 };
 
 /// Models by name ("teacher", an arm's), as the run folder has them; the teacher in the dtype that
-/// students learn from. Each is loaded when first asked for.
+/// students learn from. Each is loaded when first asked for; without a run folder it has fresh
+/// weights.
 class SeedModels {
  public:
   SeedModels(const RunPlace& place, std::uint64_t seed) : place_(place), seed_(seed) {}
@@ -46,6 +47,7 @@ class SeedModels {
     Tensor test_logits, train_logits;
   };
   Entry& find(const std::string& name);
+  void load(Module& model, const std::string& name) const;
 
   const RunPlace& place_;
   std::uint64_t seed_;
