@@ -74,6 +74,16 @@ TEST(Result, OfTextIsReadBackAsItWasWritten) {
   EXPECT_EQ(back.bits_per_character, 1.5);
 }
 
+TEST(Result, WithTheMemoryOfItsStepsIsReadBackAsItWasWritten) {
+  Result r = result("small", 3, 10);
+  EXPECT_FALSE(write_result(r).contains("step_bytes"));
+  r.step_bytes = 1000;
+  r.step_pool_bytes = 1500;
+  const Result back = read_result(write_result(r), "r");
+  EXPECT_EQ(back.step_bytes, 1000);
+  EXPECT_EQ(back.step_pool_bytes, 1500);
+}
+
 TEST(FormatTable, AlignsByCharacters) {
   EXPECT_EQ(format_table({{"a", "b"}, {"long", "1 ± 2"}, {"x", ""}}),
             "a         b\n"

@@ -64,6 +64,10 @@ json write_result(const Result& result) {
                          {"best_errors", s->best.all},
                          {"best_swept_errors", s->best.swept},
                          {"offset", s->offset}};
+  if (result.step_bytes > 0) {
+    out["step_bytes"] = result.step_bytes;
+    out["step_pool_bytes"] = result.step_pool_bytes;
+  }
   if (result.knowledge_bytes > 0) out["knowledge_bytes"] = result.knowledge_bytes;
   if (result.gap_recovered) out["gap_recovered"] = *result.gap_recovered;
   if (result.bits_per_token) out["bits_per_token"] = *result.bits_per_token;
@@ -74,14 +78,17 @@ json write_result(const Result& result) {
 Result read_result(const json& value, const std::string& path) {
   const JsonObject object(
       value, path,
-      {"model", "seed", "parameters", "steps", "ms_per_step", "digest", "test", "fidelity",
-       "bias_sweep", "knowledge_bytes", "gap_recovered", "bits_per_token", "bits_per_character"});
+      {"model", "seed", "parameters", "steps", "ms_per_step", "step_bytes", "step_pool_bytes",
+       "digest", "test", "fidelity", "bias_sweep", "knowledge_bytes", "gap_recovered",
+       "bits_per_token", "bits_per_character"});
   Result result;
   result.model = object.text("model");
   result.seed = static_cast<std::uint64_t>(object.integer("seed", 0));
   result.parameters = object.integer("parameters", 0);
   result.steps = object.integer("steps", 0);
   result.ms_per_step = object.number("ms_per_step");
+  result.step_bytes = object.integer("step_bytes", 0, 0);
+  result.step_pool_bytes = object.integer("step_pool_bytes", 0, 0);
   result.digest = object.text("digest");
   result.test = read_metrics(object);
   if (object.has("fidelity")) result.fidelity = read_fidelity(object);

@@ -20,6 +20,8 @@ struct Result {
   std::int64_t parameters = 0;
   std::int64_t steps = 0;            ///< 0 for a teacher that was loaded
   double ms_per_step = 0;            ///< wall time of the last uninterrupted part
+  std::int64_t step_bytes = 0;       ///< of the memory with a step's tensors (Trainer::memory)
+  std::int64_t step_pool_bytes = 0;  ///< that the pool would hold for them
   std::string digest;                ///< of the final weights
   Metrics test;                      ///< on the test data
   std::optional<Fidelity> fidelity;  ///< to the teacher, on the test data

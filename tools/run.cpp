@@ -159,6 +159,8 @@ Result SeedRun::train(const std::string& name, const ArmPlan& plan, RunOptions o
   const std::int64_t done = trainer.step() - first;
   Result result;
   result.steps = trainer.step();
+  result.step_bytes = static_cast<std::int64_t>(trainer.memory().bytes);
+  result.step_pool_bytes = static_cast<std::int64_t>(trainer.memory().pool_bytes);
   result.ms_per_step = done > 0 ? 1e3 * progress_.seconds() / static_cast<double>(done) : 0;
   return result;
 }
