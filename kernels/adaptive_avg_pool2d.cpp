@@ -69,7 +69,7 @@ void adaptive_avg_pool2d_backward(Tensor& dx, const Tensor& dy) {
     for_each_pixel(e.n * e.h, e.w, e.w * e.c, [&](Index row, Index w, Index pixel) {
       gather_windows(
           out + pixel * e.c, bin(row % e.h, e.oh, e.h), bin(w, e.ow, e.w), row / e.h * e.oh * e.ow,
-          e.ow, e.c, [&](C* sum, Index at, Index i, Index j, Index n) {
+          e.ow, e.c, [&](C* sum, Index at, Index i, Index j, auto n) {
             const C cells = static_cast<C>(bin(i, e.h, e.oh).size() * bin(j, e.w, e.ow).size());
             for (Index c = 0; c < n; ++c) sum[c] += static_cast<C>(in[at + c]) / cells;
           });

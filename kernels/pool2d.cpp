@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <type_traits>
+#include <vector>
 
 #include <limbeck/core/dispatch.h>
 #include <limbeck/kernels/optional_data.h>
@@ -83,21 +84,30 @@ Range window(Index i, Index n, const Pool2dOptions& o) {
   return {std::max<Index>(begin, 0), std::min(begin + o.kernel, n)};
 }
 
-// Windows, of `windows` along the axis, that cover cell i.
-Range covering(Index i, Index windows, const Pool2dOptions& o) {
-  const Index last = i + o.padding, first = last - o.kernel + 1;
-  return {first <= 0 ? 0 : (first + o.stride - 1) / o.stride,
-          std::min(last / o.stride + 1, windows)};
+std::vector<Range> windows(Index count, Index n, const Pool2dOptions& o) {
+  std::vector<Range> list;
+  for (Index i = 0; i < count; ++i) list.push_back(window(i, n, o));
+  return list;
+}
+
+// For every cell, of n along an axis, the windows, of `count`, that cover it.
+std::vector<Range> covering(Index n, Index count, const Pool2dOptions& o) {
+  std::vector<Range> list;
+  for (Index i = 0; i < n; ++i) {
+    const Index last = i + o.padding, first = last - o.kernel + 1;
+    list.push_back(
+        {first <= 0 ? 0 : (first + o.stride - 1) / o.stride, std::min(last / o.stride + 1, count)});
+  }
+  return list;
 }
 
 template <bool kIndexed, class T>
 [[gnu::always_inline]] inline void max_window(T* y, std::int32_t* index, const T* x, Range rows,
                                               Range columns, Index width, Index channels) {
   using C = ComputeType<T>;
-  for (Index c0 = 0; c0 < channels; c0 += kChunk) {
-    const Index n = std::min<Index>(kChunk, channels - c0);
-    C best[kChunk];
-    std::int32_t where[kChunk];
+  for_each_chunk(channels, [&](Index c0, auto capacity, auto n) {
+    C best[capacity.value];
+    std::int32_t where[capacity.value];
     for (Index c = 0; c < n; ++c) best[c] = -std::numeric_limits<C>::infinity();
     for (Index c = 0; c < n; ++c)
       where[c] = static_cast<std::int32_t>(rows.begin * width + columns.begin);
@@ -115,25 +125,26 @@ template <bool kIndexed, class T>
       }
     for (Index c = 0; c < n; ++c) y[c0 + c] = static_cast<T>(best[c]);
     for (Index c = 0; kIndexed && c < n; ++c) index[c0 + c] = where[c];
-  }
+  });
 }
 
 }  // namespace
 
 void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dOptions& o) {
   const Extents e(x, y);
+  const auto rows = windows(e.oh, e.h, o), columns = windows(e.ow, e.w, o);
   std::int32_t* where = data_or_null<std::int32_t>(index);
   visit_floating(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* out = y.data<T>();
     const T* in = x.data<T>();
+    const Range *is = rows.data(), *js = columns.data();
     const auto run = [&](auto indexed) {
       for_each_pixel(e.n * e.oh, e.ow, e.ow * e.c * o.kernel * o.kernel,
-                     [&](Index row, Index ow, Index pixel) {
+                     [&](Index row, Index j, Index pixel) {
                        max_window<indexed.value>(
                            out + pixel * e.c, indexed.value ? where + pixel * e.c : nullptr,
-                           in + row / e.oh * e.h * e.w * e.c, window(row % e.oh, e.h, o),
-                           window(ow, e.w, o), e.w, e.c);
+                           in + row / e.oh * e.h * e.w * e.c, is[row % e.oh], js[j], e.w, e.c);
                      });
     };
     where ? run(std::true_type()) : run(std::false_type());
@@ -143,17 +154,18 @@ void max_pool2d_forward(Tensor& y, Tensor& index, const Tensor& x, const Pool2dO
 void max_pool2d_backward(Tensor& dx, const Tensor& dy, const Tensor& index,
                          const Pool2dOptions& o) {
   const Extents e(dx, dy);
+  const auto rows = covering(e.h, e.oh, o), columns = covering(e.w, e.ow, o);
   const std::int32_t* where = index.data<std::int32_t>();
   visit_floating(dx.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = ComputeType<T>;
     T* out = dx.data<T>();
     const T* in = dy.data<T>();
+    const Range *is = rows.data(), *js = columns.data();
     for_each_pixel(e.n * e.h, e.w, e.w * e.c, [&](Index row, Index w, Index pixel) {
       const auto position = static_cast<std::int32_t>(row % e.h * e.w + w);
-      gather_windows(out + pixel * e.c, covering(row % e.h, e.oh, o), covering(w, e.ow, o),
-                     row / e.h * e.oh * e.ow, e.ow, e.c,
-                     [&](C* sum, Index at, Index, Index, Index n) {
+      gather_windows(out + pixel * e.c, is[row % e.h], js[w], row / e.h * e.oh * e.ow, e.ow, e.c,
+                     [&](C* sum, Index at, Index, Index, auto n) {
 #pragma omp simd
                        for (Index c = 0; c < n; ++c) {
                          const C g = static_cast<C>(in[at + c]);
@@ -166,32 +178,36 @@ void max_pool2d_backward(Tensor& dx, const Tensor& dy, const Tensor& index,
 
 void avg_pool2d_forward(Tensor& y, const Tensor& x, const Pool2dOptions& o) {
   const Extents e(x, y);
+  const auto rows = windows(e.oh, e.h, o), columns = windows(e.ow, e.w, o);
   visit_floating(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* out = y.data<T>();
     const T* in = x.data<T>();
+    const Range *is = rows.data(), *js = columns.data();
     for_each_pixel(e.n * e.oh, e.ow, e.ow * e.c * o.kernel * o.kernel,
-                   [&](Index row, Index ow, Index pixel) {
+                   [&](Index row, Index j, Index pixel) {
                      mean_window(out + pixel * e.c, in + row / e.oh * e.h * e.w * e.c,
-                                 window(row % e.oh, e.h, o), window(ow, e.w, o), e.w, e.c);
+                                 is[row % e.oh], js[j], e.w, e.c);
                    });
   });
 }
 
 void avg_pool2d_backward(Tensor& dx, const Tensor& dy, const Pool2dOptions& o) {
   const Extents e(dx, dy);
+  const auto rows = covering(e.h, e.oh, o), columns = covering(e.w, e.ow, o);
   visit_floating(dx.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = ComputeType<T>;
     T* out = dx.data<T>();
     const T* in = dy.data<T>();
+    const Range *is = rows.data(), *js = columns.data();
     for_each_pixel(e.n * e.h, e.w, e.w * e.c, [&](Index row, Index w, Index pixel) {
-      gather_windows(
-          out + pixel * e.c, covering(row % e.h, e.oh, o), covering(w, e.ow, o),
-          row / e.h * e.oh * e.ow, e.ow, e.c, [&](C* sum, Index at, Index i, Index j, Index n) {
-            const C cells = static_cast<C>(window(i, e.h, o).size() * window(j, e.w, o).size());
-            for (Index c = 0; c < n; ++c) sum[c] += static_cast<C>(in[at + c]) / cells;
-          });
+      gather_windows(out + pixel * e.c, is[row % e.h], js[w], row / e.h * e.oh * e.ow, e.ow, e.c,
+                     [&](C* sum, Index at, Index i, Index j, auto n) {
+                       const C cells =
+                           static_cast<C>(window(i, e.h, o).size() * window(j, e.w, o).size());
+                       for (Index c = 0; c < n; ++c) sum[c] += static_cast<C>(in[at + c]) / cells;
+                     });
     });
   });
 }

@@ -159,7 +159,7 @@ void upsample_backward(Tensor& dx, const Tensor& dy, const UpsampleOptions& o) {
                      gather_windows(out + pixel * channels, is[h], js[w],
                                     row / rows.inputs * rows.outputs * columns.outputs,
                                     columns.outputs, channels,
-                                    [&](C* sum, Index at, Index i, Index j, Index n) {
+                                    [&](C* sum, Index at, Index i, Index j, auto n) {
                                       const C weight = v[i - is[h].begin] * u[j - js[w].begin];
 #pragma omp simd
                                       for (Index c = 0; c < n; ++c)

@@ -12,7 +12,7 @@ void bench_pool2d(Bench& bench) {
     Tensor y, index, dx, x, dy;
   };
   const Pool2dOptions options{};
-  for (const Shape& x : {Shape{128, 28, 28, 32}, Shape{128, 14, 14, 64}}) {
+  for (const Shape& x : {Shape{128, 28, 28, 32}, Shape{128, 14, 14, 64}, Shape{128, 28, 28, 8}}) {
     const Shape y = pool2d_output_shape(x, options);
     const auto make = [&] {
       Slot s{bench.zeros(y), bench.zeros(y, DType::i32), bench.zeros(x), bench.random(x),
