@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time of one whole distillation step; tools/peers/kd_step.py is the same step in PyTorch.
+#include <optional>
+
+#include <limbeck/core/arena.h>
 #include <limbeck/core/math_mode.h>
 #include <limbeck/distill/joint_forward.h>
 #include <limbeck/distill/learner.h>
@@ -61,6 +64,8 @@ class KdStep {
   }
 
   void operator()(const Batch& batch) {
+    std::optional<Arena::Step> in_arena;  // as a run's steps are
+    if (!batch.x.device().is_cuda()) in_arena.emplace(arena_);
     learner_->zero_grad();
     const auto views = (*forward_)(batch, {.learners = {0}});
     learner_->backward(lesson_loss(lesson_, {}, views[0], {&views[1]}, batch, batch.targets));
@@ -72,6 +77,7 @@ class KdStep {
   Lesson lesson_;
   std::unique_ptr<JointForward> forward_;
   std::unique_ptr<Learner> learner_;
+  Arena arena_;
 };
 
 Batch make_batch(Bench& bench, std::int64_t B) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time of one whole step of every technique beside one of plain distillation.
+#include <optional>
+
+#include <limbeck/core/arena.h>
 #include <limbeck/distill/compressed_sensing.h>
 #include <limbeck/distill/gaussian_laplace.h>
 #include <limbeck/distill/learner.h>
@@ -55,6 +58,8 @@ class Step {
   }
 
   void operator()(const Batch& batch) {
+    std::optional<Arena::Step> in_arena;  // as a run's steps are
+    if (!batch.x.device().is_cuda()) in_arena.emplace(arena_);
     const std::set<std::string> layers =
         lesson_.features.empty() ? std::set<std::string>{} : std::set<std::string>{"relu2"};
     optimizer_->zero_grad();
@@ -71,6 +76,7 @@ class Step {
   Participant learner_, source_;
   Lesson lesson_;
   std::unique_ptr<Learner> optimizer_;
+  Arena arena_;
 };
 
 Batch make_batch(Bench& bench) {

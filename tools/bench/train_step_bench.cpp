@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time of one whole training step of four small models, forward, backward and AdamW;
 // tools/peers/train_step.py has the same steps in PyTorch.
+#include <optional>
+
 #include <limbeck/autograd/cross_entropy.h>
 #include <limbeck/autograd/reshape.h>
+#include <limbeck/core/arena.h>
 #include <limbeck/nn/model.h>
 #include <limbeck/nn/optimizer.h>
 #include <limbeck/tools/bench/bench.h>
@@ -125,6 +128,8 @@ class TrainStep {
       : model_(build_model(spec, 1, DType::f32, device)), optimizer_(model_->parameters(), {}) {}
 
   void operator()(const Batch& batch) {
+    std::optional<Arena::Step> in_arena;  // as a run's steps are
+    if (!batch.x.device().is_cuda()) in_arena.emplace(arena_);
     optimizer_.zero_grad();
     Context context{.training = true};
     const Variable logits = model_->forward(Variable(batch.x), context);
@@ -139,6 +144,7 @@ class TrainStep {
  private:
   std::unique_ptr<ModelGraph> model_;
   Adamw optimizer_;
+  Arena arena_;
 };
 
 void bench_images(Bench& bench, const std::string& name, const ModelSpec& spec, std::int64_t B) {
