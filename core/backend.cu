@@ -3,6 +3,8 @@
 // created. Stream, Event and Graph are CUDA's own handles under the names core uses.
 #include <limbeck/core/backend.h>
 
+#include <cstdint>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -45,6 +47,23 @@ void copy(int device, void* dst, const void* src, std::size_t bytes, cudaMemcpyK
   LIMBECK_CUDA_CHECK(cudaMemcpyAsync(dst, src, bytes, kind, s));
   // The host buffer may go away or be read as soon as we return.
   if (kind != cudaMemcpyDeviceToDevice) LIMBECK_CUDA_CHECK(cudaStreamSynchronize(s));
+}
+
+template <class Word>
+__global__ void fill_kernel(Word* p, Word word, std::size_t count) {
+  const std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i < count) p[i] = word;
+}
+
+/// Elements whose bytes are the first of `bits`.
+template <class Word>
+void fill_with(void* dst, std::uint64_t bits, std::size_t count, cudaStream_t s) {
+  Word word;
+  std::memcpy(&word, &bits, sizeof(Word));
+  constexpr unsigned kThreads = 256;
+  const auto blocks = static_cast<unsigned>((count + kThreads - 1) / kThreads);
+  fill_kernel<<<blocks, kThreads, 0, s>>>(static_cast<Word*>(dst), word, count);
+  LIMBECK_CUDA_CHECK(cudaGetLastError());
 }
 
 }  // namespace
@@ -124,8 +143,21 @@ void copy_on_device(int device, void* dst, const void* src, std::size_t bytes) {
   copy(device, dst, src, bytes, cudaMemcpyDeviceToDevice);
 }
 
-void set_bytes(int device, void* dst, int value, std::size_t bytes) {
-  LIMBECK_CUDA_CHECK(cudaMemsetAsync(dst, value, bytes, enter(device)));
+void fill(int device, void* dst, const void* element, std::size_t size, std::size_t count) {
+  const cudaStream_t s = enter(device);
+  if (count == 0) return;
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, element, size);
+  if (bits == 0)
+    LIMBECK_CUDA_CHECK(cudaMemsetAsync(dst, 0, size * count, s));
+  else if (size == 1)
+    fill_with<std::uint8_t>(dst, bits, count, s);
+  else if (size == 2)
+    fill_with<std::uint16_t>(dst, bits, count, s);
+  else if (size == 4)
+    fill_with<std::uint32_t>(dst, bits, count, s);
+  else
+    fill_with<std::uint64_t>(dst, bits, count, s);
 }
 
 void synchronize(int device) {

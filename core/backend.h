@@ -24,7 +24,9 @@ void release(int device, void* p);
 void copy_to_device(int device, void* dst, const void* src, std::size_t bytes);
 void copy_to_host(int device, void* dst, const void* src, std::size_t bytes);
 void copy_on_device(int device, void* dst, const void* src, std::size_t bytes);
-void set_bytes(int device, void* dst, int value, std::size_t bytes);
+/// `count` elements of `size` bytes (1, 2, 4 or 8), each like the one at `element` on the host,
+/// which may go away at once.
+void fill(int device, void* dst, const void* element, std::size_t size, std::size_t count);
 void synchronize(int device);  ///< waits for all streams
 // Ranges of this thread's calls for a profiler that looks on (NVTX); they nest.
 void begin_range(const char* name) noexcept;

@@ -22,7 +22,7 @@ void release(int, void*) { no_gpu(); }
 void copy_to_device(int, void*, const void*, std::size_t) { no_gpu(); }
 void copy_to_host(int, void*, const void*, std::size_t) { no_gpu(); }
 void copy_on_device(int, void*, const void*, std::size_t) { no_gpu(); }
-void set_bytes(int, void*, int, std::size_t) { no_gpu(); }
+void fill(int, void*, const void*, std::size_t, std::size_t) { no_gpu(); }
 void synchronize(int) { no_gpu(); }
 void begin_range(const char*) noexcept {}
 void end_range() noexcept {}

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include <limbeck/core/backend.h>
+#include <limbeck/core/device_work.h>
 #include <limbeck/core/error.h>
 
 namespace limbeck {
@@ -42,7 +43,9 @@ std::string device_name(Device device) {
 }
 
 void synchronize(Device device) {
-  if (device.is_cuda()) backend::synchronize(device.index());
+  if (!device.is_cuda()) return;
+  detail::count_wait();
+  backend::synchronize(device.index());
 }
 
 }  // namespace limbeck

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/core/graph.h>
 
+#include <limbeck/core/device_work.h>
 #include <limbeck/core/error.h>
 #include <limbeck/core/pool.h>
 
@@ -27,6 +28,9 @@ Graph::~Graph() {
   pool_drop_region(device_, memory_);
 }
 
-void Graph::launch() const { backend::launch_graph(device_.index(), handle_); }
+void Graph::launch() const {
+  detail::count_queued();
+  backend::launch_graph(device_.index(), handle_);
+}
 
 }  // namespace limbeck

@@ -5,6 +5,7 @@
 
 #include <limbeck/core/backend.h>
 #include <limbeck/core/cast.h>
+#include <limbeck/core/device_work.h>
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/pool.h>
 
@@ -13,6 +14,10 @@ namespace {
 
 void copy_bytes(Device dst_device, void* dst, Device src_device, const void* src, std::size_t n) {
   if (n == 0) return;
+  if (dst_device.is_cuda() || src_device.is_cuda()) {
+    detail::count_queued();
+    if (dst_device.is_cuda() != src_device.is_cuda()) detail::count_wait();
+  }
   if (dst_device.is_cuda() && src_device.is_cuda()) {
     LIMBECK_CHECK(dst_device == src_device, "copy: from ", src_device, " to ", dst_device,
                   "; expected one GPU");
@@ -118,17 +123,15 @@ void Tensor::copy_from(const Tensor& src) {
 }
 
 void Tensor::fill(double value) {
-  if (value == 0 && device_.is_cuda()) {
-    backend::set_bytes(device_.index(), data_, 0, nbytes());
-    return;
-  }
-  if (device_.is_cuda()) {
-    copy_from(full(shape_, value, dtype_));
-    return;
-  }
   visit_dtype(dtype_, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    std::fill_n(data<T>(), numel(), convert<T>(value));
+    const T element = convert<T>(value);
+    if (!device_.is_cuda()) {
+      std::fill_n(data<T>(), numel(), element);
+      return;
+    }
+    detail::count_queued();
+    backend::fill(device_.index(), data_, &element, sizeof(T), static_cast<std::size_t>(numel()));
   });
 }
 

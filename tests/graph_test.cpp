@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/core/graph.h>
 
+#include <optional>
+#include <utility>
+
+#include <limbeck/core/device_work.h>
 #include <limbeck/core/pool.h>
 #include <limbeck/core/stream.h>
 #include <limbeck/kernels/elementwise.h>
@@ -61,6 +65,43 @@ TEST_F(GraphTest, LaunchesRunOneAfterTheOther) {
   const Graph graph(kGpu, [&] { scale(x, x, 2); });
   for (int i = 0; i < 5; ++i) graph.launch();
   expect_close(x, std::vector<double>(10, 32), 0);
+}
+
+TEST_F(GraphTest, FillsAreRecorded) {
+  for (const DType dtype : {DType::u8, DType::bf16, DType::f32, DType::i64, DType::f64}) {
+    Tensor x = Tensor::full({300}, 1, dtype, kGpu);
+    const Graph graph(kGpu, [&] { x.rows(1, 300).fill(3); });
+    x.fill(2);
+    graph.launch();
+    std::vector<double> expected(300, 3);
+    expected[0] = 2;
+    expect_close(x, expected, 0, std::string(dtype_name(dtype)));
+  }
+}
+
+TEST_F(GraphTest, CountsWhatTheHostAsksFor) {
+  Tensor x = Tensor::full({10}, 1, DType::f32, kGpu);
+  const auto asked = [](const std::function<void()>& body) {
+    const DeviceWork before = device_work();
+    body();
+    const DeviceWork after = device_work();
+    return std::pair(after.queued - before.queued, after.waits - before.waits);
+  };
+  using Asked = std::pair<std::uint64_t, std::uint64_t>;  // queued, waits
+  EXPECT_EQ(asked([&] { scale(x, x, 2); }), Asked(1, 0));
+  EXPECT_EQ(asked([&] { x.fill(3); }), Asked(1, 0));
+  EXPECT_EQ(asked([&] { x.clone(); }), Asked(1, 0));
+  EXPECT_EQ(asked([&] { x.to_vector<float>(); }), Asked(1, 1));
+  EXPECT_EQ(asked([&] { synchronize(kGpu); }), Asked(0, 1));
+  std::optional<Graph> graph;
+  EXPECT_EQ(asked([&] {
+              graph.emplace(kGpu, [&] {
+                scale(x, x, 2);
+                scale(x, x, 2);
+              });
+            }),
+            Asked(2, 0));
+  EXPECT_EQ(asked([&] { graph->launch(); }), Asked(1, 0));
 }
 
 TEST_F(GraphTest, BranchesAreRecordedWithTheirOrder) {
@@ -127,7 +168,7 @@ TEST_F(GraphTest, WaitingForTheDeviceIsRefusedAndLeavesNothingBehind) {
     expect_close(x, std::vector<double>(10, 1), 0);
   };
   expect_refused([&] { x.to_vector<float>(); });
-  expect_refused([&] { x.fill(2); });
+  expect_refused([&] { x.copy_from(Tensor::full({10}, 2)); });
   expect_refused([&] { synchronize(kGpu); });
 }
 

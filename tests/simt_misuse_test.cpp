@@ -190,7 +190,7 @@ TEST(SimtMemoryTest, CopiesCheckBothEnds) {
                           "expected host memory");
   expect_error<CudaError>([&] { backend::copy_to_host(0, host, host, 16); },
                           "are not in one device allocation");
-  expect_error<CudaError>([&] { backend::set_bytes(0, t.raw(), 0, 1 << 20); },
+  expect_error<CudaError>([&] { backend::fill(0, t.raw(), "", 1, 1 << 20); },
                           "are not in one device allocation");
   expect_error<CudaError>([&] { backend::release(0, host); }, "no live device allocation");
   expect_error<CudaError>([] { backend::select(1); }, "expected cuda:0");

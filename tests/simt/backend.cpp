@@ -108,9 +108,13 @@ void copy_on_device(int device, void* dst, const void* src, std::size_t bytes) {
   enqueue_access("copy_on_device", {dst, src}, bytes, [=] { std::memmove(dst, src, bytes); });
 }
 
-void set_bytes(int device, void* dst, int value, std::size_t bytes) {
+void fill(int device, void* dst, const void* element, std::size_t size, std::size_t count) {
   check_device(device);
-  enqueue_access("set_bytes", {dst}, bytes, [=] { std::memset(dst, value, bytes); });
+  const auto* first = static_cast<const char*>(element);
+  enqueue_access("fill", {dst}, size * count, [=, bytes = std::vector<char>(first, first + size)] {
+    for (std::size_t i = 0; i < count; ++i)
+      std::memcpy(static_cast<char*>(dst) + i * size, bytes.data(), size);
+  });
 }
 
 void synchronize(int device) {
