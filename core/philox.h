@@ -51,6 +51,14 @@ struct RngStream {
   std::uint32_t step = 0;   ///< optimiser step or epoch
   std::uint32_t layer = 0;  ///< layer, parameter or sample
   RngPurpose purpose = RngPurpose::init;
+  /// Where the step is read instead, in the memory of the device that draws (core/step_number.h).
+  const double* step_at = nullptr;
+
+  /// The stream with its step known, once per thread that draws: philox_block reads `step`.
+  LIMBECK_HD RngStream resolved() const {
+    if (step_at == nullptr) return *this;
+    return {seed, static_cast<std::uint32_t>(*step_at), layer, purpose};
+  }
 };
 
 /// Words 4*block .. 4*block+3 of the stream: counter (block, step, layer, purpose), key seed.

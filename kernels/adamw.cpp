@@ -10,13 +10,15 @@ namespace limbeck {
 namespace {
 
 void check_options(const AdamwOptions& o) {
-  LIMBECK_CHECK(o.lr >= 0, "adamw_step: lr is ", o.lr, "; expected >= 0");
+  LIMBECK_CHECK(o.lr.value >= 0, "adamw_step: lr is ", o.lr.value, "; expected >= 0");
   LIMBECK_CHECK(o.beta1 >= 0 && o.beta1 < 1, "adamw_step: beta1 is ", o.beta1,
                 "; expected 0 <= beta1 < 1");
   LIMBECK_CHECK(o.beta2 >= 0 && o.beta2 < 1, "adamw_step: beta2 is ", o.beta2,
                 "; expected 0 <= beta2 < 1");
   LIMBECK_CHECK(o.eps > 0, "adamw_step: eps is ", o.eps, "; expected > 0");
-  LIMBECK_CHECK(o.step >= 1, "adamw_step: step is ", o.step, "; expected >= 1");
+  const auto given = [](const StepNumber& c) { return !c.known() || c.value > 0; };
+  LIMBECK_CHECK(o.step >= 1 || (o.step == 0 && given(o.correction1) && given(o.correction2)),
+                "adamw_step: step is ", o.step, "; expected >= 1");
 }
 
 void check(std::span<const AdamwParam> params) {
@@ -36,6 +38,10 @@ double adamw_bias_correction(double beta, std::int64_t step) {
     if (step & 1) power *= beta;
   return 1 - power;
 }
+
+AdamwCorrections::AdamwCorrections(const AdamwOptions& o)
+    : first(o.step > 0 ? adamw_bias_correction(o.beta1, o.step) : o.correction1),
+      second(o.step > 0 ? adamw_bias_correction(o.beta2, o.step) : o.correction2) {}
 
 void adamw_step(std::span<AdamwParam> params, const AdamwOptions& options) {
   check_options(options);
@@ -58,8 +64,8 @@ struct Coefficients {
         rest1(static_cast<T>(1 - o.beta1)),
         beta2(static_cast<T>(o.beta2)),
         rest2(static_cast<T>(1 - o.beta2)),
-        correction1(static_cast<T>(adamw_bias_correction(o.beta1, o.step))),
-        correction2(static_cast<T>(adamw_bias_correction(o.beta2, o.step))),
+        correction1(static_cast<T>(AdamwCorrections(o).first.get())),
+        correction2(static_cast<T>(AdamwCorrections(o).second.get())),
         eps(static_cast<T>(o.eps)) {}
 };
 
@@ -86,11 +92,12 @@ void step(std::span<AdamwParam> params, const AdamwOptions& o) {
   const T scale = o.grad_scale.defined() ? *o.grad_scale.data<T>() : 1;
   if (!std::isfinite(scale)) return;
   const Coefficients<T> coefficients(scale, o);
+  const double common = o.lr.get();
   for_each_piece(params, [&](AdamwParam& p, std::int64_t begin, std::int64_t n) {
     T *value = p.value.data<T>() + begin, *moment1 = p.moment1.data<T>() + begin,
       *moment2 = p.moment2.data<T>() + begin;
     const G* grad = p.grad.data<G>() + begin;
-    const double rate = o.lr * p.lr_scale;
+    const double rate = common * p.lr_scale;
     const T lr = static_cast<T>(rate), decay = static_cast<T>(1 - rate * p.weight_decay);
     simd([&](auto) { update(value, grad, moment1, moment2, n, lr, decay, coefficients); });
     if constexpr (!std::is_same_v<T, G>) round_piece(p.rounded.data<G>() + begin, value, n);

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include <limbeck/core/step_number.h>
 #include <limbeck/core/tensor.h>
 
 namespace limbeck {
@@ -22,7 +23,7 @@ struct AdamwParam {
 };
 
 struct AdamwOptions {
-  double lr = 0;  ///< >= 0
+  StepNumber lr = 0;  ///< >= 0
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
@@ -30,6 +31,8 @@ struct AdamwOptions {
   /// (1) of value's dtype, on its device: what gradients are multiplied by, read there; where it is
   /// not finite the step changes nothing. Undefined: 1.
   Tensor grad_scale = {};
+  /// In the place of `step` where that is 0: adamw_bias_correction of beta1 and beta2, > 0.
+  StepNumber correction1 = 0, correction2 = 0;
 };
 
 /// Loshchilov and Hutter (2019), decoupled weight decay:
@@ -41,6 +44,12 @@ void adamw_step(std::span<AdamwParam> params, const AdamwOptions& options);
 
 /// 1 - beta^step by repeated squaring: the same bits on every machine, for both twins.
 double adamw_bias_correction(double beta, std::int64_t step);
+
+/// The corrections of a step, from its number or as they are given.
+struct AdamwCorrections {
+  StepNumber first, second;
+  explicit AdamwCorrections(const AdamwOptions& options);
+};
 
 namespace cpu {
 void adamw_step(std::span<AdamwParam> params, const AdamwOptions& options);

@@ -260,7 +260,7 @@ struct ForwardTask {
 
 void attention_forward(Heads& y, Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                        const Tensor& lengths, const AttentionOptions& options) {
-  const AttentionSizes s(q, k, lengths, options);
+  const AttentionSizes s = AttentionSizes(q, k, lengths, options).resolved();
   const std::int64_t pieces = (s.T + kQueryPiece - 1) / kQueryPiece;
   visit_floating(q.tensor.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;

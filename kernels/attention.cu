@@ -32,7 +32,7 @@ template <class Block, class T>
 LIMBECK_KERNEL attention_forward_kernel(ForwardArgs<T> a) {
   constexpr int kPerWarp = Block::kPerWarp;
   LIMBECK_DYNAMIC_SHARED(float, shared);
-  const AttentionSizes& s = a.s;
+  const AttentionSizes s = a.s.resolved();
   const gpu::BlockPlace at(s.T, s.H, Block::kRows);
   const int D = static_cast<int>(s.D), pitch = D + 1;
   float* own = shared;
@@ -90,7 +90,7 @@ template <class Block, class T>
 LIMBECK_KERNEL attention_backward_query_kernel(BackwardArgs<T> a) {
   constexpr int kPerWarp = Block::kPerWarp;
   LIMBECK_DYNAMIC_SHARED(float, shared);
-  const AttentionSizes& s = a.s;
+  const AttentionSizes s = a.s.resolved();
   const gpu::BlockPlace at(s.T, s.H, Block::kRows);
   const int D = static_cast<int>(s.D), pitch = D + 1;
   const float scale = static_cast<float>(s.scale);
@@ -146,7 +146,7 @@ template <class Block, class T>
 LIMBECK_KERNEL attention_backward_key_kernel(BackwardArgs<T> a) {
   constexpr int kPerWarp = Block::kPerWarp;
   LIMBECK_DYNAMIC_SHARED(float, shared);
-  const AttentionSizes& s = a.s;
+  const AttentionSizes s = a.s.resolved();
   const gpu::BlockPlace at(s.S, s.G, Block::kRows);
   const int D = static_cast<int>(s.D), pitch = D + 1;
   float* own = shared;

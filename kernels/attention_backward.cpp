@@ -142,7 +142,7 @@ struct BackwardTask {
 void attention_backward(Heads& dq, Heads& dk, Heads& dv, const Heads& dy, const Heads& y,
                         const Tensor& lse, const Heads& q, const Heads& k, const Heads& v,
                         const Tensor& lengths, const AttentionOptions& options) {
-  const AttentionSizes s(q, k, lengths, options);
+  const AttentionSizes s = AttentionSizes(q, k, lengths, options).resolved();
   visit_floating(q.tensor.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using F = ComputeType<T>;

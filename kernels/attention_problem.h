@@ -57,6 +57,12 @@ struct AttentionSizes {
         stream(o.dropout.stream),
         first_sequence(o.dropout.first_sequence) {}
 
+  /// With the step of the stream known, as `words` wants it.
+  LIMBECK_HD AttentionSizes resolved() const {
+    AttentionSizes known = *this;
+    known.stream = stream.resolved();
+    return known;
+  }
   /// Keys of sequence n that any query sees.
   LIMBECK_HD std::int64_t length(std::int64_t n) const {
     if (lengths == nullptr) return S;

@@ -84,10 +84,11 @@ void drop_groups(T* y, const T* x, std::int64_t groups, const DropoutOptions& op
   const std::uint32_t threshold = dropout_threshold(options.p);
   const auto keep = static_cast<ComputeType<T>>(1 - options.p);
   const std::int64_t size = options.together, first = options.first_element / size;
-  parallel_ranges(groups, kPiece / size + 1, [=, &options](std::int64_t begin, std::int64_t end) {
+  const RngStream stream = options.stream.resolved();
+  parallel_ranges(groups, kPiece / size + 1, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t g = begin; g < end; ++g) {
       const auto element = static_cast<std::uint64_t>(first + g);
-      const bool kept = philox_word(options.stream, element) >= threshold;
+      const bool kept = philox_word(stream, element) >= threshold;
       T* to = y + g * size;
       const T* from = x + g * size;
       simd([=](auto) {
@@ -111,7 +112,7 @@ void dropout(Tensor& y, const Tensor& x, const DropoutOptions& options) {
       drop_groups(y.data<T>(), x.data<T>(), x.numel() / options.together, options);
     });
   const std::uint32_t threshold = dropout_threshold(options.p);
-  const RngStream stream = options.stream;
+  const RngStream stream = options.stream.resolved();
   const std::int64_t first = options.first_element;
   visit_floating(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;

@@ -20,7 +20,7 @@ LIMBECK_KERNEL dropout_kernel(T* y, const T* x, std::int64_t n, Mask mask) {
   const std::int64_t block = (mask.first_element >> 2) + thread;
   const std::int64_t first = 4 * block - mask.first_element;  // may be -3 .. -1 in thread 0
   if (first >= n) return;
-  const Philox4 b = philox_block(mask.stream, static_cast<std::uint32_t>(block));
+  const Philox4 b = philox_block(mask.stream.resolved(), static_cast<std::uint32_t>(block));
   const std::uint32_t word[4] = {b.x, b.y, b.z, b.w};
   for (int k = 0; k < 4; ++k) {
     const std::int64_t i = first + k;
@@ -36,7 +36,7 @@ LIMBECK_KERNEL drop_groups_kernel(T* y, const T* x, std::int64_t n, std::int64_t
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= n) return;
   const auto group = static_cast<std::uint64_t>((mask.first_element + i) / together);
-  const bool kept = philox_word(mask.stream, group) >= mask.threshold;
+  const bool kept = philox_word(mask.stream.resolved(), group) >= mask.threshold;
   y[i] = T(kept ? static_cast<float>(x[i]) / mask.keep : 0.0f);
 }
 

@@ -8,8 +8,9 @@
 namespace limbeck {
 namespace {
 
-void check(std::span<const EmaPair> pairs, double decay) {
-  LIMBECK_CHECK(decay >= 0 && decay <= 1, "ema_step: decay is ", decay, "; expected 0 to 1");
+void check(std::span<const EmaPair> pairs, const StepNumber& decay) {
+  LIMBECK_CHECK(decay.value >= 0 && decay.value <= 1, "ema_step: decay is ", decay.value,
+                "; expected 0 to 1");
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     const Tensor &value = pairs[i].value, &source = pairs[i].source;
     LIMBECK_CHECK(value.defined() && source.defined(), "ema_step: pair ", i,
@@ -30,7 +31,7 @@ void check(std::span<const EmaPair> pairs, double decay) {
 
 }  // namespace
 
-void ema_step(std::span<EmaPair> pairs, double decay) {
+void ema_step(std::span<EmaPair> pairs, const StepNumber& decay) {
   check(pairs, decay);
   if (pairs.empty()) return;
   LIMBECK_DISPATCH(pairs[0].value.device(), ema_step(pairs, decay));
@@ -38,14 +39,15 @@ void ema_step(std::span<EmaPair> pairs, double decay) {
 
 namespace cpu {
 
-void ema_step(std::span<EmaPair> pairs, double decay) {
+void ema_step(std::span<EmaPair> pairs, const StepNumber& decay) {
   visit_floating(pairs[0].source.dtype(), [&](auto tag) {
     using S = typename decltype(tag)::type;
     using T = ComputeType<S>;
+    const T left = static_cast<T>(1 - decay.get());
     for_each_piece(pairs, [&](EmaPair& p, std::int64_t begin, std::int64_t n) {
       T* value = p.value.data<T>() + begin;
       const S* source = p.source.data<S>() + begin;
-      simd([=, rest = static_cast<T>(1 - decay)](auto) {
+      simd([=, rest = left](auto) {
 #pragma omp simd
         for (std::int64_t i = 0; i < n; ++i)
           value[i] = math::fma(rest, static_cast<T>(source[i]) - value[i], value[i]);

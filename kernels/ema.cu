@@ -19,10 +19,11 @@ struct Entry {
 
 /// Reads 4 bytes and the source and writes 4 bytes per element.
 struct Update {
-  float rest;
+  StepNumber decay;
 
   template <class S>
   LIMBECK_DEVICE void operator()(const Entry<S>& e, std::int64_t first) const {
+    const float rest = static_cast<float>(1 - decay.get());
     for (int k = 0; k < gpu::kThreadElements; ++k) {
       const std::int64_t i = first + k * gpu::kTensorThreads;
       if (i >= e.n) return;
@@ -33,13 +34,13 @@ struct Update {
 
 }  // namespace
 
-void ema_step(std::span<EmaPair> pairs, double decay) {
+void ema_step(std::span<EmaPair> pairs, const StepNumber& decay) {
   gpu::visit_gpu_floating("ema_step", pairs[0].source.dtype(), [&]<class S>(TypeTag<S>) {
     std::vector<Entry<S>> entries;
     for (EmaPair& p : pairs)
       entries.push_back(
           {p.value.data<float>(), std::as_const(p.source).data<S>(), p.value.numel()});
-    gpu::for_each_tensor<Entry<S>>("ema_step", entries, Update{static_cast<float>(1 - decay)});
+    gpu::for_each_tensor<Entry<S>>("ema_step", entries, Update{decay});
   });
 }
 

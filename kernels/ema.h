@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include <limbeck/core/step_number.h>
 #include <limbeck/core/tensor.h>
 
 namespace limbeck {
@@ -16,13 +17,13 @@ struct EmaPair {
 };
 
 /// value += (1 - decay) (source - value), 0 <= decay <= 1: exact where value is source already.
-void ema_step(std::span<EmaPair> pairs, double decay);
+void ema_step(std::span<EmaPair> pairs, const StepNumber& decay);
 
 namespace cpu {
-void ema_step(std::span<EmaPair> pairs, double decay);
+void ema_step(std::span<EmaPair> pairs, const StepNumber& decay);
 }  // namespace cpu
 namespace cuda {
-void ema_step(std::span<EmaPair> pairs, double decay);
+void ema_step(std::span<EmaPair> pairs, const StepNumber& decay);
 }  // namespace cuda
 
 }  // namespace limbeck

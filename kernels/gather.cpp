@@ -173,12 +173,13 @@ void gather_images_of(Tensor& y, const Tensor& data, const Tensor& index,
   const std::int32_t* row = index.data<std::int32_t>();
   const T* source = data.data<T>();
   float* target = y.data<float>();
+  const RngStream stream = o.stream.resolved();
   const std::int64_t size = image.size();
   parallel_ranges(index.numel(), row_grain(size), [&](std::int64_t begin, std::int64_t end) {
     Tensor places;
     for (std::int64_t b = begin; b < end; ++b) {
       const ImageView view =
-          image_view(o.vary, o.stream, static_cast<std::uint64_t>(o.first_sample + b));
+          image_view(o.vary, stream, static_cast<std::uint64_t>(o.first_sample + b));
       const T* x = source + row[b] * size;
       const bool plain = !view.flip && !view.recolour && !o.vary.reflect;
       if (!plain && !places.defined()) places = Tensor::empty({image.row()}, DType::i32);

@@ -68,7 +68,7 @@ LIMBECK_KERNEL gather_images_kernel(float* y, const T* data, Images g) {
   const int pixel = static_cast<int>(i - b * image);
   const int h = pixel / row, j = pixel - h * row, w = j / g.channels, c = j - w * g.channels;
   const auto sample = static_cast<std::uint64_t>(g.first_sample + b);
-  const ImageView view = image_view(g.vary, g.stream, sample);
+  const ImageView view = image_view(g.vary, g.stream.resolved(), sample);
   const int line = padded_place(h - view.dy, g.height, g.vary.reflect);
   const int seen = (view.flip ? g.width - 1 - w : w) - view.dx;
   const int place = padded_place(seen, g.width, g.vary.reflect);

@@ -93,7 +93,8 @@ void mix_images(Tensor& y, const Tensor& x, const Tensor& partners, const ImageM
   });
 }
 
-void random_partners(Tensor& partners, const RngStream& stream) {
+void random_partners(Tensor& partners, const RngStream& numbers) {
+  const RngStream stream = numbers.resolved();
   struct Word {
     std::uint32_t value;
     std::int32_t place;

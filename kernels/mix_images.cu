@@ -35,6 +35,7 @@ LIMBECK_KERNEL mix_images_kernel(T* y, const T* x, const std::int32_t* partners,
 LIMBECK_KERNEL random_partners_kernel(std::int32_t* partners, RngStream stream, std::uint32_t n) {
   const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
+  stream = stream.resolved();
   const std::uint32_t own = philox_word(stream, i);
   std::uint32_t rank = 0;
   for (std::uint32_t j = 0; j < n; j += 4) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Internal: one launch over many tensors, for optimisers: their pointers travel as the launch's
-// parameters, 64 tensors at a time, so nothing is copied to the device first.
+// parameters, some tensors at a time, so nothing is copied to the device first.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace limbeck::gpu {
 
-inline constexpr int kTensorsPerLaunch = 64;  // keeps the table below the old limit of 4 KB
+inline constexpr int kTensorsPerLaunch = 56;  // keeps the table below the old limit of 4 KB
 inline constexpr int kThreadElements = 4;     // independent loads a thread has under way per array
 inline constexpr int kTensorThreads = 256;
 inline constexpr int kBlockElements = kThreadElements * kTensorThreads;

@@ -10,7 +10,7 @@ namespace limbeck {
 namespace {
 
 void check(std::span<const SgdParam> params, const SgdOptions& o) {
-  LIMBECK_CHECK(o.lr >= 0, "sgd_step: lr is ", o.lr, "; expected >= 0");
+  LIMBECK_CHECK(o.lr.value >= 0, "sgd_step: lr is ", o.lr.value, "; expected >= 0");
   LIMBECK_CHECK(o.momentum >= 0 && o.momentum < 1, "sgd_step: momentum is ", o.momentum,
                 "; expected 0 <= momentum < 1");
   LIMBECK_CHECK(!o.nesterov || o.momentum > 0, "sgd_step: nesterov with momentum ", o.momentum,
@@ -64,11 +64,12 @@ template <class T, class G>
 void step(std::span<SgdParam> params, const SgdOptions& o) {
   const T scale = o.grad_scale.defined() ? *o.grad_scale.data<T>() : 1;
   if (!std::isfinite(scale)) return;
+  const double lr = o.lr.get();
   for_each_piece(params, [&](SgdParam& p, std::int64_t begin, std::int64_t n) {
     T* value = p.value.data<T>() + begin;
     const G* grad = p.grad.data<G>() + begin;
     T* buffer = o.momentum > 0 ? p.momentum.data<T>() + begin : nullptr;
-    const Coefficients<T> c = {scale, static_cast<T>(o.lr * p.lr_scale),
+    const Coefficients<T> c = {scale, static_cast<T>(lr * p.lr_scale),
                                static_cast<T>(p.weight_decay), static_cast<T>(o.momentum),
                                o.nesterov};
     simd([&](auto) {

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include <limbeck/core/step_number.h>
 #include <limbeck/core/tensor.h>
 
 namespace limbeck {
@@ -21,7 +22,7 @@ struct SgdParam {
 };
 
 struct SgdOptions {
-  double lr = 0;        ///< >= 0
+  StepNumber lr = 0;    ///< >= 0
   double momentum = 0;  ///< 0 <= momentum < 1
   bool nesterov = false;
   /// (1) of value's dtype, on its device: what gradients are multiplied by, read there; where it is

@@ -16,7 +16,7 @@ std::int64_t row_elements(const Variable& x) {
 DropoutOptions dropout_options(double p, std::int64_t elements_per_row, Context& context) {
   DropoutOptions options;
   options.p = p;
-  options.stream = {context.seed, context.step, context.random_layer++, RngPurpose::dropout};
+  options.stream = context.next_stream();
   options.first_element = context.first_row * elements_per_row;
   return options;
 }

@@ -18,11 +18,20 @@ Ema::Ema(std::vector<NamedParameter> parameters, double decay)
   }
 }
 
+double Ema::decay(std::int64_t step) const {
+  const auto t = static_cast<double>(step);
+  return std::min(decay_, (1 + t) / (10 + t));
+}
+
 void Ema::update() {
+  update(decay(steps_));
+  count_step();
+}
+
+void Ema::update(const StepNumber& decay) {
   if (swapped())
     throw std::logic_error("Ema: update() between two swaps; expected the parameters back first");
-  const double step = static_cast<double>(steps_++);
-  ema_step(pairs_, std::min(decay_, (1 + step) / (10 + step)));
+  ema_step(pairs_, decay);
 }
 
 void Ema::swap() {

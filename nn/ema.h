@@ -17,8 +17,14 @@ class Ema {
   /// the decay of step t = 0, 1.. is at most (1 + t) / (10 + t).
   Ema(std::vector<NamedParameter> parameters, double decay);
 
-  /// After each optimiser step.
+  /// After each optimiser step: update(decay(steps())), counted.
   void update();
+  std::int64_t steps() const { return steps_; }
+  /// Of update `step` = 0, 1..
+  double decay(std::int64_t step) const;
+  /// The update by such a number, as Optimizer::update: not counted.
+  void update(const StepNumber& decay);
+  void count_step() { ++steps_; }
   /// Exchanges the parameters with their averages, rounded to their dtype: before an evaluation,
   /// and again after it. In between update() throws std::logic_error.
   void swap();

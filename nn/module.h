@@ -22,10 +22,14 @@ struct Context {
   bool training = false;
   std::uint64_t seed = 0;
   std::uint32_t step = 0;
+  const double* step_at = nullptr;  ///< where the step is read instead, as RngStream's
   std::int64_t first_row = 0;  ///< index in the whole batch of the first row of this micro-batch
   std::uint32_t random_layer = 0;  ///< counts the layers that draw numbers; starts at 0 each pass
   Statistics statistics = Statistics::follow;
   Tensor lengths = {};  ///< (N) i32, valid steps of each sequence; undefined: all of them
+
+  /// Of the next layer that draws numbers for dropout.
+  RngStream next_stream() { return {seed, step, random_layer++, RngPurpose::dropout, step_at}; }
 };
 
 /// How a weight is stored in files, which keep PyTorch's layouts. conv_ohwi: OHWI here, OIHW there.

@@ -118,6 +118,12 @@ DType Optimizer::dtype() const {
   return parameters_.empty() ? DType::f32 : parameters_.front().value.value().dtype();
 }
 
+void Optimizer::step(double lr) {
+  const std::vector<double> known = numbers(lr, steps_ + 1);
+  update(std::vector<StepNumber>(known.begin(), known.end()));
+  count_step();
+}
+
 void Optimizer::zero_grad() {
   for (NamedParameter& p : parameters_) p.value.zero_grad();
 }
@@ -149,26 +155,36 @@ Sgd::Sgd(std::vector<NamedParameter> parameters, const SgdConfig& config)
           config.parameters),
       config_(config) {}
 
-void Sgd::step(double lr) {
+std::vector<double> Sgd::numbers(double lr, std::int64_t) const { return {lr}; }
+
+void Sgd::update(std::span<const StepNumber> numbers) {
   auto params = gather_params<SgdParam>([&](SgdParam& p, std::size_t i) {
     if (config_.momentum != 0) p.momentum = slot(i, 0);
   });
-  sgd_step(params, {lr, config_.momentum, config_.nesterov, scale_gradients()});
-  ++steps_;
+  sgd_step(params, {numbers[0], config_.momentum, config_.nesterov, scale_gradients()});
 }
 
 Adamw::Adamw(std::vector<NamedParameter> parameters, const AdamwConfig& config)
     : Optimizer(std::move(parameters), {"moment1", "moment2"}, config.parameters),
       config_(config) {}
 
-void Adamw::step(double lr) {
+std::vector<double> Adamw::numbers(double lr, std::int64_t number) const {
+  return {lr, adamw_bias_correction(config_.beta1, number),
+          adamw_bias_correction(config_.beta2, number)};
+}
+
+void Adamw::update(std::span<const StepNumber> numbers) {
   auto params = gather_params<AdamwParam>([&](AdamwParam& p, std::size_t i) {
     p.moment1 = slot(i, 0);
     p.moment2 = slot(i, 1);
   });
-  adamw_step(params,
-             {lr, config_.beta1, config_.beta2, config_.eps, steps_ + 1, scale_gradients()});
-  ++steps_;
+  adamw_step(params, {.lr = numbers[0],
+                      .beta1 = config_.beta1,
+                      .beta2 = config_.beta2,
+                      .eps = config_.eps,
+                      .grad_scale = scale_gradients(),
+                      .correction1 = numbers[1],
+                      .correction2 = numbers[2]});
 }
 
 }  // namespace limbeck

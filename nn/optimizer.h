@@ -4,9 +4,11 @@
 
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include <limbeck/core/step_number.h>
 #include <limbeck/kernels/grad_scale.h>
 #include <limbeck/nn/module.h>
 #include <limbeck/nn/named_tensors.h>
@@ -47,7 +49,15 @@ struct ParameterConfig {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  virtual void step(double lr) = 0;
+  /// The update number steps() + 1 at the learning rate `lr`: update(numbers(lr, steps() + 1)),
+  /// counted.
+  void step(double lr);
+  /// What changes from update to update, of number `number` from 1: the learning rate comes first.
+  virtual std::vector<double> numbers(double lr, std::int64_t number) const = 0;
+  /// The update by such numbers, known now or read where it runs, as in a captured graph: whoever
+  /// launches that counts its updates.
+  virtual void update(std::span<const StepNumber> numbers) = 0;
+  void count_step() { ++steps_; }
   void zero_grad();
   std::int64_t steps() const { return steps_; }
   /// The parameters'; f32 without parameters.
@@ -112,7 +122,8 @@ struct SgdConfig {
 class Sgd : public Optimizer {
  public:
   Sgd(std::vector<NamedParameter> parameters, const SgdConfig& config);
-  void step(double lr) override;
+  std::vector<double> numbers(double lr, std::int64_t number) const override;
+  void update(std::span<const StepNumber> numbers) override;
 
  private:
   SgdConfig config_;
@@ -129,7 +140,8 @@ struct AdamwConfig {
 class Adamw : public Optimizer {
  public:
   Adamw(std::vector<NamedParameter> parameters, const AdamwConfig& config);
-  void step(double lr) override;
+  std::vector<double> numbers(double lr, std::int64_t number) const override;
+  void update(std::span<const StepNumber> numbers) override;
 
  private:
   AdamwConfig config_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/nn/self_attention.h>
 
+#include <algorithm>
+
 #include <limbeck/autograd/attention.h>
 #include <limbeck/autograd/reshape.h>
 #include <limbeck/autograd/rotary.h>
@@ -41,7 +43,9 @@ Variable SelfAttention::turned(const Variable& qkv) {
   const std::int64_t T = qkv.shape()[1];
   if (!table_.defined() || table_.dim(0) < T) {
     const Tensor& x = qkv.value();
-    table_ = rotary_table(T, options_.head_width, {.theta = options_.rotary_theta},
+    const std::int64_t rows = table_.defined() ? std::max(T, 2 * table_.dim(0)) : T;
+    if (table_.defined()) outgrown_.push_back(table_);
+    table_ = rotary_table(rows, options_.head_width, {.theta = options_.rotary_theta},
                           x.dtype() == DType::f64 ? DType::f64 : DType::f32, x.device());
   }
   return rotary(qkv, table_.rows(0, T), options_.heads + options_.kv_heads);
@@ -55,9 +59,7 @@ Variable SelfAttention::forward(const Variable& x, Context& context) {
   if (o.rotary_theta > 0) qkv = turned(qkv);
   AttentionOptions options = {.scale = o.scale, .causal = o.causal};
   if (context.training && o.dropout > 0)
-    options.dropout = {o.dropout,
-                       {context.seed, context.step, context.random_layer++, RngPurpose::dropout},
-                       context.first_row};
+    options.dropout = {o.dropout, context.next_stream(), context.first_row};
   const Variable y = packed_attention(qkv, o.kv_heads, context.lengths, options);
   return out_.forward(reshape(y, {shape[0], shape[1], o.heads * o.head_width}), context);
 }

@@ -42,7 +42,8 @@ class SelfAttention : public Module {
 
   SelfAttentionOptions options_;  // nothing left at 0 that stands for something else
   Linear qkv_, out_;
-  Tensor table_;  // of rotary positions, as many as were needed so far
+  Tensor table_;                  // of rotary positions, as many as were needed so far
+  std::vector<Tensor> outgrown_;  // tables before it, which a captured graph may still read
 };
 
 }  // namespace limbeck

@@ -25,13 +25,13 @@ AdamwParam random_param(std::int64_t n, DType dtype, Device device, double weigh
 // The formula of the contract with std::pow, one element at a time.
 void reference_step(double& value, double g, double& m, double& v, double weight_decay,
                     const AdamwOptions& o) {
-  value *= 1 - o.lr * weight_decay;
+  value *= 1 - o.lr.value * weight_decay;
   m = o.beta1 * m + (1 - o.beta1) * g;
   v = o.beta2 * v + (1 - o.beta2) * g * g;
   const double step = static_cast<double>(o.step);
   const double m_hat = m / (1 - std::pow(o.beta1, step));
   const double v_hat = v / (1 - std::pow(o.beta2, step));
-  value -= o.lr * m_hat / (std::sqrt(v_hat) + o.eps);
+  value -= o.lr.value * m_hat / (std::sqrt(v_hat) + o.eps);
 }
 
 class AdamwTest : public DeviceTest {};

@@ -20,7 +20,7 @@ void reference_step(double& value, double grad, double& momentum, double weight_
                     const SgdOptions& o) {
   const double g = grad + weight_decay * value;
   momentum = o.momentum * momentum + g;
-  value -= o.lr * (o.nesterov ? g + o.momentum * momentum : momentum);
+  value -= o.lr.value * (o.nesterov ? g + o.momentum * momentum : momentum);
 }
 
 class SgdTest : public DeviceTest {
