@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <limbeck/core/step_number.h>
 #include <limbeck/core/tensor.h>
 
 namespace limbeck {
@@ -44,6 +45,14 @@ class BatchSource {
   /// function of the order, these numbers and the source's seed alone, not of threads or of what
   /// was fetched before.
   virtual Batch fetch(std::int64_t first, std::int64_t last, std::uint32_t step) = 0;
+
+  /// Whether gather() makes what fetch() does. Then all that the host knows of a batch is a
+  /// function of the number of its samples.
+  virtual bool gathers() const { return false; }
+  /// The samples whose numbers (B) i32 lie on the device, as `step` sees them: work that is only
+  /// queued, for a graph that is launched with other samples and steps. Throws std::logic_error
+  /// where gathers() is false.
+  virtual Batch gather(const Tensor& samples, const StepNumber& step);
 };
 
 /// Rows [first, last) of a batch; its `targets` stay the whole batch's, so that the losses of its

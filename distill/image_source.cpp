@@ -6,11 +6,11 @@
 namespace limbeck {
 
 GatherImagesOptions image_options(const Preprocess& input, const Augment& augment,
-                                  std::uint64_t seed, std::uint32_t step) {
+                                  std::uint64_t seed, const StepNumber& step) {
   return {.scale = input.scale,
           .shift = input.shift,
           .vary = augment.vary,
-          .stream = {seed, step, 0, RngPurpose::augment},
+          .stream = {seed, static_cast<std::uint32_t>(step.value), 0, RngPurpose::augment, step.at},
           .mean = input.mean,
           .std = input.std};
 }
@@ -33,16 +33,21 @@ void TensorSource::begin_epoch(std::vector<std::int32_t> order, std::uint32_t) {
 }
 
 Batch TensorSource::fetch(std::int64_t first, std::int64_t last, std::uint32_t step) {
-  const std::int64_t B = last - first;
+  Batch batch = gather(order_.rows(first, last), step);
+  mix_batch(batch, augment_.mix, seed_, step);
+  return batch;
+}
+
+Batch TensorSource::gather(const Tensor& samples, const StepNumber& step) {
+  const std::int64_t B = samples.dim(0);
   Batch batch;
-  batch.samples = order_.rows(first, last);
+  batch.samples = samples;
   batch.targets = static_cast<double>(B);
   batch.x =
       Tensor::empty({B, images_.dim(1), images_.dim(2), images_.dim(3)}, DType::f32, device());
   gather_images(batch.x, images_, batch.samples, image_options(input_, augment_, seed_, step));
   batch.labels = Tensor::empty({B}, DType::i32, device());
   gather_rows(batch.labels, labels_, batch.samples);
-  mix_batch(batch, augment_.mix, seed_, step);
   return batch;
 }
 

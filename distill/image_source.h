@@ -22,7 +22,7 @@ struct Augment {
 
 /// How images are gathered for optimiser step `step`.
 GatherImagesOptions image_options(const Preprocess& input, const Augment& augment,
-                                  std::uint64_t seed, std::uint32_t step);
+                                  std::uint64_t seed, const StepNumber& step);
 
 /// Images (N,H,W,C) u8 or f32 and labels (N) i32, all on one device. A batch is gathered there,
 /// with nothing read on the host.
@@ -37,6 +37,9 @@ class TensorSource : public BatchSource {
   bool augments() const override { return augment_.any(); }
   void begin_epoch(std::vector<std::int32_t> order, std::uint32_t epoch) override;
   Batch fetch(std::int64_t first, std::int64_t last, std::uint32_t step) override;
+  /// Not where images are mixed: by how much is drawn on the host.
+  bool gathers() const override { return !augment_.mix.any(); }
+  Batch gather(const Tensor& samples, const StepNumber& step) override;
 
  private:
   Tensor images_, labels_, order_;

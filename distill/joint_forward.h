@@ -15,7 +15,7 @@ namespace limbeck {
 
 /// Whom a pass is for.
 struct JointPass {
-  std::uint32_t step = 0;
+  StepNumber step = 0;
   std::int64_t first_row = 0;  ///< of this part in its batch
   RunClock clock = {};
   std::vector<std::size_t> learners = {};  ///< participants that are recorded

@@ -54,11 +54,31 @@ void Learner::backward(const Variable& loss) const {
   scale.defined() ? loss.backward(scale) : loss.backward();
 }
 
-void Learner::update(std::int64_t step) {
+std::vector<double> Learner::numbers(std::int64_t step, std::int64_t ahead) const {
+  std::vector<double> list = optimizer_->numbers(lr(step), optimizer_->steps() + ahead + 1);
+  if (adapter_optimizer_) {
+    const auto more =
+        adapter_optimizer_->numbers(lr(step), adapter_optimizer_->steps() + ahead + 1);
+    list.insert(list.end(), more.begin(), more.end());
+  }
+  if (ema_) list.push_back(ema_->decay(ema_->steps() + ahead));
+  return list;
+}
+
+/// Both optimisers are of one kind: they take the same count of numbers.
+void Learner::update(std::span<const StepNumber> numbers) {
   const TraceScope scope(scope_name(participant_), TraceKind::update);
-  optimizer_->step(lr(step));
-  if (adapter_optimizer_) adapter_optimizer_->step(lr(step));
-  if (ema_) ema_->update();
+  const std::size_t count = numbers.size() - (ema_ ? 1 : 0),
+                    each = adapter_optimizer_ ? count / 2 : count;
+  optimizer_->update(numbers.first(each));
+  if (adapter_optimizer_) adapter_optimizer_->update(numbers.subspan(each, each));
+  if (ema_) ema_->update(numbers.back());
+}
+
+void Learner::count_update() {
+  optimizer_->count_step();
+  if (adapter_optimizer_) adapter_optimizer_->count_step();
+  if (ema_) ema_->count_step();
 }
 
 void Learner::end() {

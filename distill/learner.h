@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <limbeck/distill/participant.h>
@@ -30,9 +31,13 @@ class Learner {
 
   double lr(std::int64_t step) const { return learning_rate(schedule_, step); }
   void zero_grad();
-  /// Backward of a loss (1) and, after all parts of a batch, the update of step `step`.
+  /// Backward of a loss (1) and, after all parts of a batch, the update by the numbers of a step,
+  /// which is counted apart, since a captured graph updates without being told.
   void backward(const Variable& loss) const;
-  void update(std::int64_t step);
+  void update(std::span<const StepNumber> numbers);
+  void count_update();
+  /// What the update of step `step` is to be given, `ahead` updates after those counted so far.
+  std::vector<double> numbers(std::int64_t step, std::int64_t ahead) const;
   /// Leaves the average in the place of the weights, once.
   void end();
 

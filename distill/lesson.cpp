@@ -128,6 +128,13 @@ Tensor code_of(const FeatureLesson& feature, const Tensor& tap) {
   return feature.loss->encode(tap);
 }
 
+std::vector<double> clock_numbers(const Lesson& lesson, const RunClock& clock) {
+  std::vector<double> numbers = {factor_of(lesson, clock)};
+  if (lesson.confidence)
+    numbers.push_back(confidence_alpha(*lesson.confidence, clock.step, clock.total));
+  return numbers;
+}
+
 bool wants_logits(const Lesson& lesson) {
   return (lesson.logits && soft_weights(*lesson.logits) > 0) ||
          (lesson.confidence && lesson.confidence_weight > 0);

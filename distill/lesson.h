@@ -34,7 +34,8 @@ struct FeatureLesson {
   Tensor codes = {};
 };
 
-/// Target logits (R,V) made of the sources' and the labels (R).
+/// Target logits (R,V) made of the sources' and the labels (R), and of nothing else that changes:
+/// the work it queues may be repeated as part of a captured graph.
 using LogitsTarget =
     std::function<Tensor(const std::vector<Tensor>& sources, const Tensor& labels)>;
 /// The code of a batch of the source's taps, which the statistics follow first.
@@ -70,6 +71,10 @@ struct RunClock {
 Variable lesson_loss(const Lesson& lesson, const RunClock& clock, const View& receiver,
                      const std::vector<const View*>& sources, const Batch& part, double samples,
                      double label_smoothing = 0);
+
+/// All numbers of the lesson that change with the clock: where they are the same, so is all that
+/// its loss does on the host.
+std::vector<double> clock_numbers(const Lesson& lesson, const RunClock& clock);
 
 /// Whether any of its terms has to do with a source's logits, or a target's, at any time.
 bool wants_logits(const Lesson& lesson);

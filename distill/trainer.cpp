@@ -88,6 +88,7 @@ void Trainer::prepare() {
   state_ = {0, recipe.epochs * steps_per_epoch_, options_.seed};
   forward_ = std::make_unique<JointForward>(participants_, lessons_);  // moves parameters: first
   make_learners();
+  make_graph();
   loss_sum_ = Tensor::zeros({1}, DType::f32, data_.device());
 }
 
@@ -108,6 +109,29 @@ void Trainer::make_learners() {
                   "Trainer: \"", participants_[i].name,
                   "\" learns beside a gate with a scaled loss; expected no loss scaling");
   }
+}
+
+StepWork Trainer::step_work() {
+  StepWork work;
+  work.numbers = [this](std::int64_t step) { return numbers(step); };
+  work.key = [this] {
+    std::vector<double> key;
+    for (const Lesson& lesson : lessons_)
+      for (const double number : clock_numbers(lesson, clock())) key.push_back(number);
+    return key;
+  };
+  work.run = [this](const Batch& batch, std::span<const StepNumber> numbers) {
+    learn_all(batch, numbers);
+  };
+  return work;
+}
+
+void Trainer::make_graph() {
+  std::vector<Tensor> counters;  // batch norms count their batches
+  for (const std::size_t i : order_)
+    for (const NamedBuffer& buffer : participants_[i].model->buffers())
+      if (buffer.value.dtype() == DType::i64) counters.push_back(buffer.value);
+  graph_ = std::make_unique<StepGraph>(data_, batch_, std::move(counters), options_.capture);
 }
 
 /// Statistics that follow the taps are the run's own state.
@@ -150,7 +174,7 @@ void Trainer::begin_epoch() {
   const std::int64_t epoch = state_.step / steps_per_epoch_;
   if (epoch == epoch_) return;
   const auto number = static_cast<std::uint32_t>(epoch);
-  data_.begin_epoch(shuffled(options_.samples, options_.seed, number), number);
+  graph_->begin_epoch(shuffled(options_.samples, options_.seed, number), number);
   epoch_ = epoch;
 }
 
@@ -159,24 +183,44 @@ std::int64_t Trainer::rows_of_batch() const {
   return std::min(batch_, count - state_.step % steps_per_epoch_ * batch_);
 }
 
-Batch Trainer::next_batch() {
-  const TraceScope scope("batch", TraceKind::batch);
-  const std::int64_t first = state_.step % steps_per_epoch_ * batch_;
-  return data_.fetch(first, first + rows_of_batch(), static_cast<std::uint32_t>(state_.step));
-}
-
 void Trainer::train_step() {
   const TraceScope scope("step", TraceKind::step);
   begin_epoch();
   std::optional<Arena::Step> in_arena;
   if (options_.arena && !data_.device().is_cuda()) in_arena.emplace(arena_, rows_of_batch());
-  const Batch batch = next_batch();
+  const std::int64_t first = state_.step % steps_per_epoch_ * batch_;
+  graph_->run({state_.step, first, first + rows_of_batch()}, step_work());
+  for (const std::size_t i : order_) learners_[i]->count_update();
+  ++state_.step;
+  ++loss_steps_;
+}
+
+/// What changes from step to step and is read on the device: the step, and each learner's numbers.
+std::vector<double> Trainer::numbers(std::int64_t step) const {
+  std::vector<double> list = {static_cast<double>(step)};
+  for (const std::size_t i : order_)
+    for (const double number : learners_[i]->numbers(step, step - state_.step))
+      list.push_back(number);
+  return list;
+}
+
+std::span<const StepNumber> Trainer::numbers_of(std::size_t learner) const {
+  std::size_t first = 1;
+  for (const std::size_t i : order_) {
+    const std::size_t count = learners_[i]->numbers(state_.step, 0).size();
+    if (i == learner) return now_.subspan(first, count);
+    first += count;
+  }
+  return {};
+}
+
+/// All of a step's work, which a graph may hold; what the host counts is counted in train_step.
+void Trainer::learn_all(const Batch& batch, std::span<const StepNumber> numbers) {
+  now_ = numbers;
   if (options_.order == UpdateOrder::simultaneous)
     learn(batch, order_);
   else
     for (const std::size_t i : order_) learn(batch, {i});
-  ++state_.step;
-  ++loss_steps_;
 }
 
 /// Forward, backward and update of some learners for one batch. All losses of a part are computed
@@ -187,18 +231,17 @@ void Trainer::learn(const Batch& batch, const std::vector<std::size_t>& learners
   for (const std::size_t i : learners) learners_[i]->zero_grad();
   for (std::int64_t first = 0; first < rows; first += step) {
     const Batch part = part_of(batch, first, std::min(first + step, rows));
-    const std::vector<View> views =
-        (*forward_)(part, {.step = static_cast<std::uint32_t>(state_.step),
-                           .first_row = first,
-                           .clock = clock(),
-                           .learners = learners,
-                           .whole_logits = options_.gated.has_value()});
+    const std::vector<View> views = (*forward_)(part, {.step = now_[0],
+                                                       .first_row = first,
+                                                       .clock = clock(),
+                                                       .learners = learners,
+                                                       .whole_logits = options_.gated.has_value()});
     if (options_.gated)
       backward_together(views, part, static_cast<double>(rows));
     else
       backward_each(views, part, static_cast<double>(rows), learners);
   }
-  for (const std::size_t i : learners) learners_[i]->update(state_.step);
+  for (const std::size_t i : learners) learners_[i]->update(numbers_of(i));
 }
 
 void Trainer::backward_each(const std::vector<View>& views, const Batch& part, double samples,

@@ -16,6 +16,7 @@
 #include <limbeck/distill/joint_forward.h>
 #include <limbeck/distill/learner.h>
 #include <limbeck/distill/lesson.h>
+#include <limbeck/distill/step_graph.h>
 
 namespace limbeck {
 
@@ -45,6 +46,9 @@ struct RunOptions {
   std::string checkpoint = {};            ///< file; empty: none is written
   std::int64_t checkpoint_every = 0;      ///< steps; 0: never
   bool arena = true;  ///< on the CPU: steps have their tensors in an arena; changes no result
+  /// On a GPU a step is recorded once as a graph and then launched (distill/step_graph.h): the same
+  /// bits, with less for the host to do.
+  bool capture = true;
 };
 
 /// Where soft targets come from: `logits` (N,V) computed before for every sample of the source
@@ -88,6 +92,8 @@ class Trainer {
   std::int64_t total_steps() const { return state_.total_steps; }
   /// Of the memory that the tensors of its steps are in; all 0 where they are in none.
   ArenaStats memory() const { return arena_.stats(); }
+  /// Of the steps done here, those that were launches of a captured graph.
+  std::int64_t launched_steps() const { return graph_->launches(); }
 
   /// Goes on from the checkpoint file if there is one (distill/checkpoint.h says what it refuses);
   /// returns whether there was.
@@ -100,7 +106,12 @@ class Trainer {
  private:
   void prepare();
   void make_learners();
+  void make_graph();
+  StepWork step_work();
   void train_step();
+  void begin_epoch();
+  std::vector<double> numbers(std::int64_t step) const;
+  void learn_all(const Batch& batch, std::span<const StepNumber> numbers);
   void learn(const Batch& batch, const std::vector<std::size_t>& learners);
   void backward_each(const std::vector<View>& views, const Batch& part, double samples,
                      const std::vector<std::size_t>& learners);
@@ -108,9 +119,8 @@ class Trainer {
   Variable loss_of(std::size_t learner, const std::vector<View>& views, const Batch& part,
                    double samples) const;
   RunClock clock() const { return {state_.step, state_.total_steps}; }
-  void begin_epoch();
   std::int64_t rows_of_batch() const;  ///< of the next one; the last of an epoch may have fewer
-  Batch next_batch();
+  std::span<const StepNumber> numbers_of(std::size_t learner) const;
   Progress progress();
   CheckpointParts checkpoint_parts();
   void checkpoint();
@@ -132,6 +142,8 @@ class Trainer {
   std::int64_t loss_steps_ = 0;
   std::int64_t last_checkpoint_ = -1;
   Arena arena_;
+  std::span<const StepNumber> now_;  ///< numbers of the step under way
+  std::unique_ptr<StepGraph> graph_;
 };
 
 }  // namespace limbeck

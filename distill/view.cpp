@@ -28,7 +28,8 @@ DType dtype_of(Module& model) {
 
 Context context_of(const Participant& participant, const Batch& part, const ViewOptions& options) {
   Context context{.seed = participant.seed,
-                  .step = options.step,
+                  .step = static_cast<std::uint32_t>(options.step.value),
+                  .step_at = options.step.at,
                   .first_row = options.first_row,
                   .lengths = part.lengths};
   context.training = participant.trainable();

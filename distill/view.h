@@ -32,7 +32,7 @@ struct View {
 };
 
 struct ViewOptions {
-  std::uint32_t step = 0;
+  StepNumber step = 0;
   std::int64_t first_row = 0;         ///< of this part in its batch
   bool learns = true;                 ///< false: nothing is recorded, running statistics stay
   std::set<std::string> layers = {};  ///< to show; only a ModelGraph has any

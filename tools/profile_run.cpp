@@ -45,6 +45,7 @@ class PausedRun {
   RunOptions options(const ArmSetup& setup, std::int64_t steps, bool arena) const {
     RunOptions options = setup.options;
     options.arena = arena;
+    options.capture = false;  // the launch of a graph has no ranges within
     options.report_every = steps;
     std::vector<std::int32_t>& samples = options.samples;
     if (samples.empty()) {
