@@ -55,6 +55,9 @@ class BatchSource {
   virtual Batch gather(const Tensor& samples, const StepNumber& step);
 };
 
+/// Samples of your own and their labels, all of which count; `samples` are numbered from 0.
+Batch batch_of(Tensor x, Tensor labels);
+
 /// Rows [first, last) of a batch; its `targets` stay the whole batch's, so that the losses of its
 /// parts add up to its own.
 Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last);

@@ -15,19 +15,16 @@ void check_recipe(const Participant& participant) {
                 recipe.batch);
 }
 
-void check_participants(const std::vector<Participant>& participants, const BatchSource& data) {
+void check_participants(const std::vector<Participant>& participants) {
   const Participant* first = nullptr;
   for (const Participant& p : participants) {
     const int given = (p.model != nullptr) + p.logits.defined() + p.top.logits.defined();
     LIMBECK_CHECK(given == 1, "Trainer: \"", p.name, "\" has ", given,
                   " of a model, logits and largest logits; expected one of them");
-    LIMBECK_CHECK(p.model || !data.augments(),
-                  "Trainer: teacher logits computed before for data that is augmented; expected no "
-                  "augmentation, or the teacher's model");
     if (!p.trainable()) continue;
-    check_recipe(p);
     if (!first) first = &p;
     const Recipe &a = first->recipe, &b = p.recipe;
+    LIMBECK_CHECK(b.accumulate >= 1, "Trainer: accumulate is ", b.accumulate, "; expected >= 1");
     LIMBECK_CHECK(a.epochs == b.epochs && a.batch == b.batch && a.accumulate == b.accumulate,
                   "Trainer: \"", first->name, "\" learns for ", a.epochs, " epochs of batches of ",
                   a.batch, " in ", a.accumulate, " parts, \"", p.name, "\" for ", b.epochs, " of ",
@@ -35,6 +32,20 @@ void check_participants(const std::vector<Participant>& participants, const Batc
   }
   LIMBECK_CHECK(first, "Trainer: none of ", participants.size(),
                 " participants is trainable; expected at least one");
+}
+
+/// What was computed before is of the data as it is.
+void check_stored(const std::vector<Participant>& participants, const std::vector<Lesson>& lessons,
+                  const BatchSource& data) {
+  for (const Participant& p : participants)
+    LIMBECK_CHECK(p.model || !data.augments(),
+                  "Trainer: teacher logits computed before for data that is augmented; expected no "
+                  "augmentation, or the teacher's model");
+  for (const Lesson& lesson : lessons)
+    for (const FeatureLesson& feature : lesson.features)
+      LIMBECK_CHECK(!feature.codes.defined() || !data.augments(), "Trainer: codes of layer \"",
+                    feature.source, "\" computed before for data that is augmented; expected no ",
+                    "augmentation, or the source's model");
 }
 
 void check_feature(const FeatureLesson& feature, const Participant& receiver) {
@@ -57,8 +68,7 @@ void check_top(const Lesson& lesson, const Participant& source) {
                 "\" are to teach more than forward KL; expected kd_weight alone, or all logits");
 }
 
-void check_lesson(const Lesson& lesson, const std::vector<Participant>& participants,
-                  const BatchSource& data) {
+void check_lesson(const Lesson& lesson, const std::vector<Participant>& participants) {
   const std::size_t N = participants.size();
   LIMBECK_CHECK(lesson.receiver < N, "Trainer: a lesson is for participant ", lesson.receiver,
                 "; there are ", N);
@@ -77,9 +87,6 @@ void check_lesson(const Lesson& lesson, const std::vector<Participant>& particip
                 receiver.recipe.accumulate, " parts; expected accumulate = 1");
   for (const FeatureLesson& feature : lesson.features) {
     check_feature(feature, receiver);
-    LIMBECK_CHECK(!feature.codes.defined() || !data.augments(), "Trainer: codes of layer \"",
-                  feature.source, "\" computed before for data that is augmented; expected no ",
-                  "augmentation, or the source's model");
     if (feature.codes.defined()) continue;
     LIMBECK_CHECK(lesson.sources.size() == 1, "Trainer: \"", receiver.name,
                   "\" learns features of ", lesson.sources.size(), " sources; expected one");
@@ -91,10 +98,17 @@ void check_lesson(const Lesson& lesson, const std::vector<Participant>& particip
 
 }  // namespace
 
+void check_step(const std::vector<Participant>& participants, const std::vector<Lesson>& lessons) {
+  check_participants(participants);
+  for (const Lesson& lesson : lessons) check_lesson(lesson, participants);
+}
+
 void check_run(const std::vector<Participant>& participants, const std::vector<Lesson>& lessons,
                const BatchSource& data) {
-  check_participants(participants, data);
-  for (const Lesson& lesson : lessons) check_lesson(lesson, participants, data);
+  for (const Participant& p : participants)
+    if (p.trainable()) check_recipe(p);
+  check_step(participants, lessons);
+  check_stored(participants, lessons, data);
 }
 
 }  // namespace limbeck

@@ -11,11 +11,8 @@
 
 #include <limbeck/core/arena.h>
 #include <limbeck/distill/checkpoint.h>
+#include <limbeck/distill/distill_step.h>
 #include <limbeck/distill/evaluate.h>
-#include <limbeck/distill/gated_ensemble.h>
-#include <limbeck/distill/joint_forward.h>
-#include <limbeck/distill/learner.h>
-#include <limbeck/distill/lesson.h>
 #include <limbeck/distill/step_graph.h>
 
 namespace limbeck {
@@ -23,18 +20,6 @@ namespace limbeck {
 /// Training was given up: the loss or a weight is no longer a finite number.
 struct TrainingError : std::runtime_error {
   using std::runtime_error::runtime_error;
-};
-
-/// simultaneous: all learn from what the others were before the step, so their order does not
-/// matter and each is run once. alternate: one after the other, each from what those before it have
-/// become (Zhang et al. 2018, algorithm 1); all are run again for each.
-enum class UpdateOrder { simultaneous, alternate };
-
-/// All learners together train a gate whose ensemble teaches each of them (ONE,
-/// distill/gated_ensemble.h); it brings the labels too.
-struct GatedLesson {
-  std::shared_ptr<GatedEnsemble> gate;
-  GatedEnsembleOptions options = {};
 };
 
 struct RunOptions {
@@ -105,22 +90,12 @@ class Trainer {
 
  private:
   void prepare();
-  void make_learners();
   void make_graph();
   StepWork step_work();
   void train_step();
   void begin_epoch();
-  std::vector<double> numbers(std::int64_t step) const;
-  void learn_all(const Batch& batch, std::span<const StepNumber> numbers);
-  void learn(const Batch& batch, const std::vector<std::size_t>& learners);
-  void backward_each(const std::vector<View>& views, const Batch& part, double samples,
-                     const std::vector<std::size_t>& learners);
-  void backward_together(const std::vector<View>& views, const Batch& part, double samples);
-  Variable loss_of(std::size_t learner, const std::vector<View>& views, const Batch& part,
-                   double samples) const;
   RunClock clock() const { return {state_.step, state_.total_steps}; }
   std::int64_t rows_of_batch() const;  ///< of the next one; the last of an epoch may have fewer
-  std::span<const StepNumber> numbers_of(std::size_t learner) const;
   Progress progress();
   CheckpointParts checkpoint_parts();
   void checkpoint();
@@ -130,19 +105,15 @@ class Trainer {
   std::vector<Lesson> lessons_;
   BatchSource& data_;
   RunOptions options_;
-  std::unique_ptr<JointForward> forward_;
-  std::vector<std::unique_ptr<Learner>>
-      learners_;                    ///< one per participant; null: it does not learn
-  std::vector<std::size_t> order_;  ///< those that do
   TrainState state_;
-  std::int64_t batch_ = 0, accumulate_ = 1;
+  std::int64_t batch_ = 0;
   std::int64_t steps_per_epoch_ = 0;
   std::int64_t epoch_ = -1;  ///< that data_ was told the order of
   Tensor loss_sum_;          ///< of the steps since the last report; stays NaN or inf
   std::int64_t loss_steps_ = 0;
   std::int64_t last_checkpoint_ = -1;
   Arena arena_;
-  std::span<const StepNumber> now_;  ///< numbers of the step under way
+  std::unique_ptr<DistillStep> step_;
   std::unique_ptr<StepGraph> graph_;
 };
 
