@@ -60,6 +60,8 @@ void DistillStep::make_learners() {
 
 Tensor DistillStep::operator()(const Batch& batch, std::int64_t step) {
   const TraceScope scope("step", TraceKind::step);
+  std::optional<Arena::Step> in_arena;
+  if (!batch.x.device().is_cuda()) in_arena.emplace(arena_, batch.x.dim(0));
   const std::vector<double> known = numbers(step);
   Tensor loss = Tensor::zeros({1}, DType::f32, batch.x.device());
   run(batch, {step, total_steps_}, std::vector<StepNumber>(known.begin(), known.end()), loss);

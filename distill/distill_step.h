@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include <limbeck/core/arena.h>
 #include <limbeck/distill/gated_ensemble.h>
 #include <limbeck/distill/joint_forward.h>
 #include <limbeck/distill/learner.h>
@@ -88,6 +89,7 @@ class DistillStep {
   std::vector<std::size_t> order_;
   std::unique_ptr<JointForward> forward_;
   std::vector<std::unique_ptr<Learner>> learners_;
+  Arena arena_;  ///< of the tensors of operator()'s steps on the CPU
 };
 
 }  // namespace limbeck

@@ -81,6 +81,12 @@ void Learner::count_update() {
   if (ema_) ema_->count_step();
 }
 
+void Learner::step(std::int64_t step) {
+  const std::vector<double> known = numbers(step, 0);
+  update(std::vector<StepNumber>(known.begin(), known.end()));
+  count_update();
+}
+
 void Learner::end() {
   if (ema_ && !ema_->swapped()) ema_->swap();
 }

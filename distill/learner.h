@@ -36,6 +36,8 @@ class Learner {
   void backward(const Variable& loss) const;
   void update(std::span<const StepNumber> numbers);
   void count_update();
+  /// Both, with the numbers of step `step`.
+  void step(std::int64_t step);
   /// What the update of step `step` is to be given, `ahead` updates after those counted so far.
   std::vector<double> numbers(std::int64_t step, std::int64_t ahead) const;
   /// Leaves the average in the place of the weights, once.

@@ -102,7 +102,7 @@ struct Two {
       learners[lesson.receiver]->backward(lesson_loss(lesson, {0, 1}, views[lesson.receiver],
                                                       {&views[lesson.sources[0]]}, batch,
                                                       static_cast<double>(batch.x.dim(0))));
-    for (const std::size_t i : who_learns()) learners[i]->update(0);
+    for (const std::size_t i : who_learns()) learners[i]->step(0);
   }
 };
 

@@ -194,7 +194,9 @@ TEST_F(StepGraphTest, SixteenBitsWithLossScaling) {
           r.recipe.optimizer = adamw;
           r.train({r.participant(*r.small), r.participant(*r.big, false)}, {lesson(0, 1)});
           for (const auto& [name, tensor] : r.end())
-            if (name.ends_with("loss_scale")) EXPECT_LT(tensor.item(), 8e7) << "grew 3 times";
+            if (name.ends_with("loss_scale")) {
+              EXPECT_LT(tensor.item(), 8e7) << "grew 3 times";
+            }
         },
         3, dtype);
 }

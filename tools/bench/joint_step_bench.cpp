@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time of one whole distillation step with a live teacher: the models run apart, and as one plan.
-#include <limbeck/distill/joint_forward.h>
-#include <limbeck/distill/learner.h>
+#include <optional>
+
+#include <limbeck/core/arena.h>
+#include <limbeck/distill/distill_step.h>
 #include <limbeck/nn/model.h>
 #include <limbeck/tools/bench/bench.h>
 
@@ -36,7 +38,7 @@ struct Pair {
   ModelSpec student, teacher;
 };
 
-/// One step, by look() at both models or by JointForward.
+/// One step, by look() at both models or as DistillStep does it, in an arena either way.
 class Step {
  public:
   Step(const Pair& pair, bool joint, Device device)
@@ -51,30 +53,39 @@ class Step {
     participants_[1].state = ModelState::frozen_eval;
     lesson_.sources = {1};
     lesson_.logits = KdLossOptions{.tau = 4, .kd_weight = 0.9, .ce_weight = 0.1};
-    if (joint) forward_ = std::make_unique<JointForward>(participants_, std::vector{lesson_});
-    learner_ = std::make_unique<Learner>(participants_[0], std::vector<NamedParameter>{}, 1000000);
+    if (joint)
+      joint_ = std::make_unique<DistillStep>(participants_, std::vector{lesson_}, kSteps);
+    else
+      learner_ = std::make_unique<Learner>(participants_[0], std::vector<NamedParameter>{}, kSteps);
   }
 
   void operator()(const Batch& batch) {
-    learner_->zero_grad();
-    const std::vector<View> views = look_at(batch);
-    const double rows = static_cast<double>(batch.x.dim(0));
-    learner_->backward(lesson_loss(lesson_, {0, 1}, views[0], {&views[1]}, batch, rows));
-    learner_->update(0);
+    if (joint_)
+      (*joint_)(batch, 0);
+    else
+      apart(batch);
   }
 
  private:
-  std::vector<View> look_at(const Batch& batch) {
-    if (forward_) return (*forward_)(batch, {.clock = {0, 1}, .learners = {0}});
-    View teacher = look(participants_[1], batch, {.learns = false});
-    return {look(participants_[0], batch, {}), std::move(teacher)};
+  static constexpr std::int64_t kSteps = 1000000;
+
+  void apart(const Batch& batch) {
+    std::optional<Arena::Step> in_arena;
+    if (!batch.x.device().is_cuda()) in_arena.emplace(arena_);
+    learner_->zero_grad();
+    const View teacher = look(participants_[1], batch, {.learns = false});
+    const View student = look(participants_[0], batch, {});
+    learner_->backward(
+        lesson_loss(lesson_, {0, kSteps}, student, {&teacher}, batch, batch.targets));
+    learner_->step(0);
   }
 
   std::unique_ptr<ModelGraph> student_, teacher_;
   std::vector<Participant> participants_ = std::vector<Participant>(2);
   Lesson lesson_;
-  std::unique_ptr<JointForward> forward_;
+  std::unique_ptr<DistillStep> joint_;
   std::unique_ptr<Learner> learner_;
+  Arena arena_;
 };
 
 Batch make_batch(Bench& bench, std::int64_t B) {

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time of one whole distillation step; tools/peers/kd_step.py is the same step in PyTorch.
-#include <optional>
-
-#include <limbeck/core/arena.h>
 #include <limbeck/core/math_mode.h>
-#include <limbeck/distill/joint_forward.h>
-#include <limbeck/distill/learner.h>
+#include <limbeck/distill/distill_step.h>
 #include <limbeck/nn/model.h>
 #include <limbeck/tools/bench/bench.h>
 
@@ -57,27 +53,18 @@ class KdStep {
       participants[1].logits = bench.random({batch, teacher.back()});
     else
       participants[1].model = teacher_.get();
-    lesson_.sources = {1};
-    lesson_.logits = KdLossOptions{.tau = 4, .kd_weight = 0.7, .ce_weight = 0.3};
-    learner_ = std::make_unique<Learner>(participants[0], std::vector<NamedParameter>{}, 1);
-    forward_ = std::make_unique<JointForward>(std::move(participants), std::vector{lesson_});
+    Lesson lesson;
+    lesson.sources = {1};
+    lesson.logits = KdLossOptions{.tau = 4, .kd_weight = 0.7, .ce_weight = 0.3};
+    step_ = std::make_unique<DistillStep>(std::move(participants), std::vector{lesson}, kSteps);
   }
 
-  void operator()(const Batch& batch) {
-    std::optional<Arena::Step> in_arena;  // as a run's steps are
-    if (!batch.x.device().is_cuda()) in_arena.emplace(arena_);
-    learner_->zero_grad();
-    const auto views = (*forward_)(batch, {.learners = {0}});
-    learner_->backward(lesson_loss(lesson_, {}, views[0], {&views[1]}, batch, batch.targets));
-    learner_->update(0);
-  }
+  void operator()(const Batch& batch) { (*step_)(batch, 0); }
 
  private:
+  static constexpr std::int64_t kSteps = 1000000;
   std::unique_ptr<ModelGraph> student_, teacher_;
-  Lesson lesson_;
-  std::unique_ptr<JointForward> forward_;
-  std::unique_ptr<Learner> learner_;
-  Arena arena_;
+  std::unique_ptr<DistillStep> step_;
 };
 
 Batch make_batch(Bench& bench, std::int64_t B) {

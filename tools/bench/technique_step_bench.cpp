@@ -67,7 +67,7 @@ class Step {
         look(source_, batch, {.learns = false, .layers = live_ ? layers : std::set<std::string>{}});
     const View own = look(learner_, batch, {.layers = layers});
     optimizer_->backward(lesson_loss(lesson_, {0, 1}, own, {&source}, batch, kBatch));
-    optimizer_->update(0);
+    optimizer_->step(0);
   }
 
  private:
