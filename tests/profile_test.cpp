@@ -248,7 +248,8 @@ TEST_P(Profile, JsonHoldsTheTable) {
   EXPECT_GT(report["step"]["activation_bytes"].get<double>(), 0);
   const bool gpu = report["traced"]["waits"];
   EXPECT_EQ(gpu, GetParam() == std::string("cuda"));
-  EXPECT_EQ(report["step"]["launches"].get<double>() > 0, gpu);
+  EXPECT_EQ(report["traced"]["launches"].get<double>() > 0, gpu);
+  EXPECT_EQ(report["step"]["as_graph"], gpu ? 2 : 0);
   double share = 0, launches = 0;
   for (const json& part : report["parts"]) {
     share += part["share"].get<double>();

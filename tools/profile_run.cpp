@@ -15,15 +15,21 @@ constexpr std::int64_t kWarmUp = 3;  ///< of what is traced: first calls set lib
 /// Ends a run at a report, from which it can go on.
 struct Paused {};
 
+/// How steps are run where not as training runs them: without what hides their blocks from the
+/// pool, and their ranges from a tracer.
+struct Way {
+  bool arena = true, capture = true;
+};
+
 /// A run of the arm that may go on for as long as is asked for.
 class PausedRun {
  public:
   /// It stops every `steps` steps, `times` times at least.
   PausedRun(const ArmSetup& setup, const RunPlace& place, std::int64_t steps, std::int64_t times,
-            bool arena = true)
+            Way way = {})
       : data_(place.samples(setup.plan.participants[0].recipe.augment, setup.options.seed)),
         trainer_(participants(setup, steps * times), setup.plan.lessons, *data_,
-                 options(setup, steps, arena)) {}
+                 options(setup, steps, way)) {}
 
   /// The next `steps` steps, done when it returns.
   void go_on() {
@@ -32,6 +38,7 @@ class PausedRun {
     } catch (const Paused&) {
     }
   }
+  std::int64_t launched_steps() const { return trainer_.launched_steps(); }
 
  private:
   /// With as many epochs as the steps need.
@@ -42,10 +49,10 @@ class PausedRun {
     return list;
   }
   /// Whole batches alone.
-  RunOptions options(const ArmSetup& setup, std::int64_t steps, bool arena) const {
+  RunOptions options(const ArmSetup& setup, std::int64_t steps, Way way) const {
     RunOptions options = setup.options;
-    options.arena = arena;
-    options.capture = false;  // the launch of a graph has no ranges within
+    options.arena = way.arena;
+    options.capture = way.capture;
     options.report_every = steps;
     std::vector<std::int32_t>& samples = options.samples;
     if (samples.empty()) {
@@ -67,7 +74,7 @@ double now() {
 
 /// Of a step whose every block is the pool's.
 void measure_memory(const ArmSetup& setup, const RunPlace& place, WholeStep& step) {
-  PausedRun run(setup, place, 1, 3, false);
+  PausedRun run(setup, place, 1, 3, {.arena = false, .capture = false});
   run.go_on();
   run.go_on();
   pool_reset_peak(place.device);
@@ -83,11 +90,13 @@ WholeStep run_steps(const ArmSetup& setup, const RunPlace& place, std::int64_t s
   measure_memory(setup, place, step);
   PausedRun run(setup, place, steps, 2);
   run.go_on();
+  const std::int64_t launched = run.launched_steps();
   const Tracer tracer(place.device, {.only = {TraceKind::step}});
   const double start = now();
   run.go_on();
   const auto count = static_cast<double>(steps);
   step.seconds = (now() - start) / count;
+  step.as_graph = run.launched_steps() - launched;
   for (const TraceEvent& event : tracer.events()) {
     step.host_seconds += event.seconds() / count;
     step.launches += static_cast<double>(event.launches) / count;
@@ -97,7 +106,7 @@ WholeStep run_steps(const ArmSetup& setup, const RunPlace& place, std::int64_t s
 
 std::vector<TraceEvent> trace_steps(const ArmSetup& setup, const RunPlace& place,
                                     std::int64_t steps) {
-  PausedRun run(setup, place, 1, kWarmUp + steps);
+  PausedRun run(setup, place, 1, kWarmUp + steps, {.capture = false});
   for (std::int64_t i = 0; i < kWarmUp; ++i) run.go_on();
   const Tracer tracer(place.device, {.wait = true});
   for (std::int64_t i = 0; i < steps; ++i) run.go_on();

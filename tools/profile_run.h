@@ -15,6 +15,7 @@ struct WholeStep {
   double seconds = 0;
   double host_seconds = 0;  ///< until all its work was queued
   double launches = 0;
+  std::int64_t as_graph = 0;         ///< of the steps: launches of a recorded graph
   std::size_t resident_bytes = 0;    ///< in the pool between steps
   std::size_t activation_bytes = 0;  ///< the most that steps had in the pool beside these
 };

@@ -47,8 +47,10 @@ std::string describe_whole(const Profiled& p) {
       detail::concat("arm ", p.arm, " on ", p.device, ", batch ", p.batch,
                      "\nstep: ", fixed(1e3 * p.whole.seconds, 3), " ms, mean of ", p.steps);
   if (gpu)
-    text += ", of which " + fixed(1e3 * p.whole.host_seconds, 3) +
-            " ms to queue its work: " + fixed(p.whole.launches, 1) + " launches";
+    text += detail::concat(", of which ", fixed(1e3 * p.whole.host_seconds, 3),
+                           " ms to queue its work; ", p.whole.as_graph,
+                           " of them launched as one graph, the others with ",
+                           fixed(p.traced.launches, 0), " launches");
   return text + "\npeak activation memory: " + mebibytes(p.whole.activation_bytes) + " beside " +
          mebibytes(p.whole.resident_bytes) + " that stay\n\n";
 }
@@ -90,6 +92,7 @@ json write_profile(const Profiled& p) {
        {{"s", p.whole.seconds},
         {"host_s", p.whole.host_seconds},
         {"launches", p.whole.launches},
+        {"as_graph", p.whole.as_graph},
         {"resident_bytes", p.whole.resident_bytes},
         {"activation_bytes", p.whole.activation_bytes}}},
       {"traced",
