@@ -102,12 +102,18 @@ distil_twice() {
   "$binaries/limbeck" reproduce "$work/run/run.json"
 }
 
+profile_step() {
+  "$binaries/limbeck" profile tools/configs/synthetic-digits.json --device cuda:0 --no-ceilings |
+    tee "$work/profile"
+  grep '^step:' "$work/profile" >"$work/summary"
+}
+
 tests=()
 for test in "$binaries"/*_test; do
   # That one reads the sources, where they were built.
   if [[ $test != */house_test ]]; then tests+=("$test"); fi
 done
-gpu_tests=("$binaries"/{conformance,graph,stream}_test)
+gpu_tests=("$binaries"/{conformance,graph,step_graph,stream}_test)
 for source in kernels/*.cu; do
   test=$binaries/$(basename "$source" .cu)_test
   if [[ -x $test ]]; then gpu_tests+=("$test"); fi
@@ -128,6 +134,7 @@ else
   under=()
 fi
 check "distillation, twice the same bits" distil_twice
+check "profile of a step" profile_step
 check "benchmarks" "$binaries/limbeck" bench --device cuda:0 --json "${table%.md}.json"
 if [[ ${rows[-1]} == *passed* ]]; then cp "$work/log" "$work/benchmarks"; fi
 write_table
