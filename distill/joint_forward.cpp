@@ -57,6 +57,19 @@ std::string joined_name(const std::vector<JoinedLayer>& layers, const JointPlan&
   return name;
 }
 
+/// The stack, unless another plan has moved a weight into one of its own since.
+template <class Layer>
+WeightStack intact(const WeightStack& stack, const std::vector<Layer>& layers) {
+  if (!stack.w.defined()) return {};
+  std::int64_t first = 0;
+  for (const Layer& layer : layers) {
+    const std::int64_t end = first + layer.w.shape()[0];
+    if (layer.w.value().raw() != stack.w.rows(first, end).raw()) return {};
+    first = end;
+  }
+  return stack;
+}
+
 }  // namespace
 
 /// A participant in the course of a pass; x is undefined where look() does everything.
@@ -170,9 +183,9 @@ std::vector<Variable> JointForward::join(const std::vector<JoinedLayer>& present
     linears.push_back({linear.weight(), linear.bias(), act,
                        packed == model.packed.end() ? PackedWeight() : packed->second, frozen});
   }
-  if (linears.empty()) return joined_conv2d(x, convolutions, options, stack);
+  if (linears.empty()) return joined_conv2d(x, convolutions, options, intact(stack, convolutions));
   const std::int64_t I = linears[0].w.shape()[1];
-  return joined_linear(reshape(x, {x.shape().numel() / I, I}), linears, stack);
+  return joined_linear(reshape(x, {x.shape().numel() / I, I}), linears, intact(stack, linears));
 }
 
 View JointForward::view_of(std::size_t i, const Batch& part, const JointPass& pass,

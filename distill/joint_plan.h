@@ -51,8 +51,9 @@ struct JointPlan {
 /// dropout of a frozen model) comes between the input and them, and they have the same dtype and as
 /// many inputs or the same windows. On a GPU the parameters of layers that are joined move into one
 /// memory, where that keeps each of them 16-byte aligned; handles to their tensors from before keep
-/// the old values. On the CPU in MathMode::exact weights of frozen models are packed, a second copy
-/// of them: as long as the plan lives they must stay as they are.
+/// the old values, and of several plans with one model the last has its parameters. On the CPU in
+/// MathMode::exact weights of frozen models are packed, a second copy of them: as long as the plan
+/// lives they must stay as they are.
 JointPlan make_joint_plan(const std::vector<Participant>& participants,
                           const std::vector<Lesson>& lessons);
 

@@ -180,6 +180,22 @@ TEST_P(JointForwardTest, FirstLayersAreJoined) {
   t.step(batch({kRows, kIn}));
 }
 
+// On a GPU the second plan moves the teacher's weights out of the first one's stack.
+TEST_P(JointForwardTest, TwoPlansMayShareATeacher) {
+  Two one = two(), other = two(), apart = two();
+  other.participants[1].model = one.models[1].get();
+  for (Two* t : {&one, &other, &apart}) {
+    t->teach(0);
+    t->begin(t != &apart);
+  }
+  for (Two* t : {&one, &other, &apart}) t->step(batch({kRows, kIn}));
+  for (Two* t : {&one, &other}) {
+    const auto a = t->models[0]->parameters(), b = apart.models[0]->parameters();
+    for (std::size_t k = 0; k < a.size(); ++k)
+      expect_same(a[k].value.value(), b[k].value.value(), b[k].name);
+  }
+}
+
 TEST_P(JointForwardTest, ATapThatOnlyACodeIsMadeOfIsNotKept) {
   if (dtype() == DType::f64) GTEST_SKIP() << "features are f32";
   Two t = two();
