@@ -197,7 +197,8 @@ JointPlan make_joint_plan(const std::vector<Participant>& participants,
 }
 
 std::int64_t rows_in_cache(ModelGraph& graph, const Shape& batch) {
-  constexpr std::int64_t kCacheElements = 256 * 1024;  // 1 MiB of f32
+  constexpr std::int64_t kCacheElements = 256 * 1024;         // 1 MiB of f32
+  constexpr std::int64_t kFewElements = 32 * kCacheElements;  // below, shares cost up to 4 %
   const std::int64_t N = batch[0];
   const std::vector<Shape> shapes = graph.node_shapes(batch);
   std::int64_t widest = 1, all = 0;
@@ -209,10 +210,10 @@ std::int64_t rows_in_cache(ModelGraph& graph, const Shape& batch) {
     widest = std::max(widest, touched / std::max<std::int64_t>(N, 1));
     all += shapes[i].numel();
   }
-  const bool fits = N * widest <= 4 * kCacheElements;
+  const bool few = N * widest <= kFewElements;
   const std::int64_t shares = (N * widest + kCacheElements - 1) / kCacheElements;
   const bool heavy = parameter_count(graph) * shares > all;
-  if (fits || heavy) return N;
+  if (few || heavy) return N;
   const std::int64_t threads = num_threads();  // which are to end together
   const std::int64_t even = (std::min(shares, N) + threads - 1) / threads * threads;
   return (N + even - 1) / even;

@@ -58,9 +58,9 @@ JointPlan make_joint_plan(const std::vector<Participant>& participants,
                           const std::vector<Lesson>& lessons);
 
 /// The rows of a batch at a time at which a frozen model runs on the CPU: few enough that what its
-/// widest layer reads and writes stays in a core's cache, so that no value goes to memory and back.
-/// `rows` where the batch's values fit anyway, or where reading the weights once more for each
-/// share would cost more than that saves.
+/// widest layer reads and writes stays in a core's cache. All rows where that is no more than 32
+/// MiB for the whole batch, or where reading the weights once more for each share would cost more
+/// than the values do: shares save memory, not time.
 std::int64_t rows_in_cache(ModelGraph& graph, const Shape& batch);
 
 }  // namespace limbeck
