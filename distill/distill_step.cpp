@@ -35,7 +35,8 @@ DistillStep::DistillStep(std::vector<Participant> participants, std::vector<Less
                 "Trainer: a gate is trained with alternating updates; expected simultaneous ones");
   for (std::size_t i = 0; i < participants_.size(); ++i)
     if (participants_[i].trainable()) order_.push_back(i);
-  forward_ = std::make_unique<JointForward>(participants_, lessons_);  // moves parameters: first
+  forward_ = std::make_unique<JointForward>(participants_, lessons_,
+                                            options_.pack_frozen);  // moves parameters: first
   make_learners();
 }
 

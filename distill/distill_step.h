@@ -30,6 +30,9 @@ struct GatedLesson {
 struct StepOptions {
   UpdateOrder order = UpdateOrder::simultaneous;
   std::optional<GatedLesson> gated = {};  ///< simultaneous only, without loss scaling
+  /// Nobody changes frozen models between steps, as one would a teacher that is the average of its
+  /// student: on the CPU their weights are packed once, which small batches gain by.
+  bool pack_frozen = false;
 };
 
 /// Forward pass of all models as one plan (distill/joint_forward.h), losses, backward pass,

@@ -83,10 +83,11 @@ struct JointForward::Running {
   bool in_shares() const { return share < x.shape()[0]; }
 };
 
-JointForward::JointForward(std::vector<Participant> participants, std::vector<Lesson> lessons)
+JointForward::JointForward(std::vector<Participant> participants, std::vector<Lesson> lessons,
+                           bool pack_frozen)
     : participants_(std::move(participants)),
       lessons_(std::move(lessons)),
-      plan_(make_joint_plan(participants_, lessons_)),
+      plan_(make_joint_plan(participants_, lessons_, pack_frozen)),
       branches_(participants_.size()),
       shares_(participants_.size()) {
   for (std::size_t i = 0; i < participants_.size(); ++i)

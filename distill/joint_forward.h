@@ -35,7 +35,8 @@ struct JointPass {
 class JointForward {
  public:
   /// Both are kept; models must outlive it, and make_joint_plan says what else it does to them.
-  JointForward(std::vector<Participant> participants, std::vector<Lesson> lessons);
+  JointForward(std::vector<Participant> participants, std::vector<Lesson> lessons,
+               bool pack_frozen = false);
 
   /// By the number of the participant; empty views of those that nobody needs.
   std::vector<View> operator()(const Batch& part, const JointPass& pass);

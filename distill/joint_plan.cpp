@@ -184,11 +184,11 @@ bool has_heads(const JointPlan& plan, const std::vector<Participant>& participan
 }  // namespace
 
 JointPlan make_joint_plan(const std::vector<Participant>& participants,
-                          const std::vector<Lesson>& lessons) {
+                          const std::vector<Lesson>& lessons, bool pack_frozen) {
   JointPlan plan;
   for (std::size_t i = 0; i < participants.size(); ++i) {
     plan.models.push_back(plan_model(participants, lessons, i));
-    if (plan.models[i].graph && !participants[i].trainable()) pack(plan.models[i]);
+    if (pack_frozen && plan.models[i].graph && !participants[i].trainable()) pack(plan.models[i]);
   }
   plan.joined = find_joined(plan, participants);
   plan.heads = has_heads(plan, participants, lessons);

@@ -51,11 +51,11 @@ struct JointPlan {
 /// dropout of a frozen model) comes between the input and them, and they have the same dtype and as
 /// many inputs or the same windows. On a GPU the parameters of layers that are joined move into one
 /// memory, where that keeps each of them 16-byte aligned; handles to their tensors from before keep
-/// the old values, and of several plans with one model the last has its parameters. On the CPU in
-/// MathMode::exact weights of frozen models are packed, a second copy of them: as long as the plan
-/// lives they must stay as they are.
+/// the old values, and of several plans with one model the last has its parameters. With
+/// `pack_frozen`, on the CPU in MathMode::exact, weights of frozen models are packed, a second copy
+/// of them: only where they stay as they are for as long as the plan lives.
 JointPlan make_joint_plan(const std::vector<Participant>& participants,
-                          const std::vector<Lesson>& lessons);
+                          const std::vector<Lesson>& lessons, bool pack_frozen = false);
 
 /// The rows of a batch at a time at which a frozen model runs on the CPU: few enough that what its
 /// widest layer reads and writes stays in a core's cache. All rows where that is no more than 32

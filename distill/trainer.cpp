@@ -72,7 +72,7 @@ void Trainer::prepare() {
   steps_per_epoch_ = (count + batch_ - 1) / batch_;
   state_ = {0, recipe.epochs * steps_per_epoch_, options_.seed};
   step_ = std::make_unique<DistillStep>(participants_, lessons_, state_.total_steps,
-                                        StepOptions{options_.order, options_.gated});
+                                        StepOptions{options_.order, options_.gated, true});
   make_graph();
   loss_sum_ = Tensor::zeros({1}, DType::f32, data_.device());
 }

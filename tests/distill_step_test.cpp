@@ -6,6 +6,7 @@
 
 #include <limbeck/distill/shuffle.h>
 #include <limbeck/distill/trainer.h>
+#include <limbeck/nn/init.h>
 #include <limbeck/nn/weights.h>
 #include <limbeck/tests/device_test.h>
 #include <limbeck/tests/small_run.h>
@@ -52,6 +53,21 @@ TEST(DistillStep, ALoopOfOnesOwnEndsInTheTrainersWeights) {
     EXPECT_GT(loss.item(), 0);
   }
   EXPECT_EQ(weights_digest(*own.student), weights_digest(*trained.student));
+}
+
+// A teacher that is changed between steps, as an average of its student is, teaches what it is.
+TEST(DistillStep, ATeacherMayChangeBetweenSteps) {
+  const auto loss_of_step = [](bool changed_before) {
+    SmallRun run(SmallLoss::teacher);
+    TensorSource data(run.images, run.labels, 10, Preprocess{});
+    data.begin_epoch({0, 1, 2, 3, 4, 5, 6, 7}, 0);
+    const auto change = [&] { initialize(*run.teacher, Init::torch_default, 9); };
+    if (changed_before) change();
+    DistillStep step(participants_of(run), lessons_of(run), kSteps);
+    if (!changed_before) change();
+    return step(data.fetch(0, 8, 0), 0).item();
+  };
+  EXPECT_EQ(loss_of_step(true), loss_of_step(false));
 }
 
 TEST(DistillStep, ABatchOfOnesOwn) {

@@ -68,7 +68,7 @@ struct Two {
   }
 
   void begin(bool as_one) {
-    if (as_one) joint = std::make_unique<JointForward>(participants, lessons);
+    if (as_one) joint = std::make_unique<JointForward>(participants, lessons, true);
     for (const Participant& p : participants)
       learners.push_back(p.trainable()
                              ? std::make_unique<Learner>(p, std::vector<NamedParameter>{}, 100)

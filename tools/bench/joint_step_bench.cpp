@@ -54,7 +54,8 @@ class Step {
     lesson_.sources = {1};
     lesson_.logits = KdLossOptions{.tau = 4, .kd_weight = 0.9, .ce_weight = 0.1};
     if (joint)
-      joint_ = std::make_unique<DistillStep>(participants_, std::vector{lesson_}, kSteps);
+      joint_ = std::make_unique<DistillStep>(participants_, std::vector{lesson_}, kSteps,
+                                             StepOptions{.pack_frozen = true});
     else
       learner_ = std::make_unique<Learner>(participants_[0], std::vector<NamedParameter>{}, kSteps);
   }

@@ -56,7 +56,8 @@ class KdStep {
     Lesson lesson;
     lesson.sources = {1};
     lesson.logits = KdLossOptions{.tau = 4, .kd_weight = 0.7, .ce_weight = 0.3};
-    step_ = std::make_unique<DistillStep>(std::move(participants), std::vector{lesson}, kSteps);
+    step_ = std::make_unique<DistillStep>(std::move(participants), std::vector{lesson}, kSteps,
+                                          StepOptions{.pack_frozen = true});
   }
 
   void operator()(const Batch& batch) { (*step_)(batch, 0); }
