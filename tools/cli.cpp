@@ -57,6 +57,14 @@ void add_run(CLI::App& app, Request& request, const Console& console, const char
   });
 }
 
+/// What a command changes of a run file, and where it runs.
+void add_changes(CLI::App& sub, RunArguments& run) {
+  sub.add_option("--set", run.set, "path.key=value, changes the run file")->allow_extra_args(false);
+  sub.add_option("--seed", run.seed, "the only seed, in place of the run file's");
+  sub.add_option("--data", run.data, "synthetic-digits or a folder of the run file's format");
+  add_machine(sub, run);
+}
+
 void add_encode(CLI::App& app, Request& request, const Console& console) {
   CLI::App& sub = *app.add_subcommand("encode", "store what an arm's teacher knows of the data");
   EncodeArguments& encode = request.encode;
@@ -67,10 +75,7 @@ void add_encode(CLI::App& app, Request& request, const Console& console) {
   sub.add_option("--weights", encode.weights, "the teacher's; default: those the run file names");
   sub.add_option("--top-k", encode.top_k, "logits kept of each sample; default: the arm's, or all");
   sub.add_option("--dtype", encode.dtype, "f32, bf16 or f16, of codes and logits in the file");
-  sub.add_option("--set", run.set, "path.key=value, changes the run file")->allow_extra_args(false);
-  sub.add_option("--seed", run.seed, "the only seed, in place of the run file's");
-  sub.add_option("--data", run.data, "synthetic-digits or a folder of the run file's format");
-  add_machine(sub, run);
+  add_changes(sub, run);
   sub.callback([&] { request.action = [&] { return encode_command(encode, console.out), true; }; });
 }
 
@@ -84,10 +89,7 @@ void add_profile(CLI::App& app, Request& request, const Console& console) {
   sub.add_option("--json", profile.json, "file to write the table to");
   sub.add_option("--trace", profile.trace, "file to write every range to, for ui.perfetto.dev");
   sub.add_flag("--no-ceilings", profile.no_ceilings, "do not measure the machine's limits");
-  sub.add_option("--set", run.set, "path.key=value, changes the run file")->allow_extra_args(false);
-  sub.add_option("--seed", run.seed, "the only seed, in place of the run file's");
-  sub.add_option("--data", run.data, "synthetic-digits or a folder of the run file's format");
-  add_machine(sub, run);
+  add_changes(sub, run);
   sub.callback(
       [&] { request.action = [&] { return profile_command(profile, console.out), true; }; });
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/tools/profile_table.h>
 
-#include <cstdio>
-
 #include <limbeck/core/error.h>
 #include <limbeck/tools/report.h>
 
@@ -11,12 +9,6 @@ namespace limbeck {
 using nlohmann::json;
 
 namespace {
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 /// Three digits, nothing for what is not known.
 std::string figure(double value) {

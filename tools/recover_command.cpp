@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <fstream>
 #include <set>
 
@@ -16,12 +15,6 @@ namespace limbeck {
 using nlohmann::json;
 
 namespace {
-
-std::string fixed(double value, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 MeasurementKind kind_of(const std::string& name) {
   std::string known;

@@ -12,12 +12,6 @@ namespace {
 
 using Row = std::vector<std::string>;
 
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
 /// "12.3 ± 0.4", or the value alone when there is one.
 std::string mean_and_deviation(const std::vector<double>& values, int digits) {
   const double n = static_cast<double>(values.size());
@@ -201,6 +195,12 @@ std::vector<Row> image_rows(const Experiment& experiment, const std::vector<Resu
 }
 
 }  // namespace
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
 
 std::string format_table(const std::vector<Row>& rows) {
   std::vector<std::size_t> widths(rows.front().size());

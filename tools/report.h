@@ -15,6 +15,9 @@ namespace limbeck {
 /// standard deviation over seeds. Ends in a newline.
 std::string format_report(const Experiment& experiment, const std::vector<Result>& results);
 
+/// A figure with so many digits after the point.
+std::string fixed(double value, int digits);
+
 /// Rows of cells as aligned columns, the first to the left, the others to the right, with a rule
 /// under the first row. Widths count UTF-8 characters.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
