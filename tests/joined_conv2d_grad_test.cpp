@@ -2,21 +2,17 @@
 #include <limbeck/autograd/joined_conv2d.h>
 
 #include <limbeck/autograd/conv2d.h>
-#include <limbeck/tests/device_test.h>
+#include <limbeck/tests/joined_test.h>
 
 namespace limbeck {
 namespace {
 
-using testing::random_values;
 using testing::same_bytes;
 
-class JoinedConv2dGradTest : public testing::DeviceTest {};
+class JoinedConv2dGradTest : public testing::JoinedTest {};
 LIMBECK_INSTANTIATE_DEVICE_TEST(JoinedConv2dGradTest);
 
 TEST_P(JoinedConv2dGradTest, GradientsAreThoseOfConv2d) {
-  const auto random = [&](const Shape& shape, std::uint64_t seed) {
-    return make(random_values(shape.numel(), 1, seed), shape);
-  };
   for (const bool relu : {false, true}) {
     const auto gradients = [&](bool joined) {
       const Variable x(random({2, 5, 5, 2}, 1), true), w(random({4, 3, 3, 2}, 2), true);

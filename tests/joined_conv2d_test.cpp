@@ -2,21 +2,17 @@
 #include <limbeck/kernels/joined_conv2d.h>
 
 #include <limbeck/core/dispatch.h>
-#include <limbeck/tests/device_test.h>
+#include <limbeck/tests/joined_test.h>
 
 namespace limbeck {
 namespace {
 
 using testing::expect_close;
 using testing::expect_error;
-using testing::random_values;
 using testing::same_bytes;
 
-class JoinedConv2dTest : public testing::DeviceTest {
+class JoinedConv2dTest : public testing::JoinedTest {
  protected:
-  Tensor random(const Shape& shape, std::uint64_t seed) const {
-    return make(random_values(shape.numel(), 1, seed), shape);
-  }
   /// Convolutions of so many output channels whose weights and biases are rows of one stack.
   std::vector<Conv2dPart> layers(const Shape& x, const std::vector<std::int64_t>& channels,
                                  const WeightStack& stack, const Conv2dOptions& options) const {

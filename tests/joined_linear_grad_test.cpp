@@ -2,21 +2,15 @@
 #include <limbeck/autograd/joined_linear.h>
 
 #include <limbeck/autograd/linear.h>
-#include <limbeck/tests/device_test.h>
+#include <limbeck/tests/joined_test.h>
 #include <limbeck/tests/same_bits.h>
 
 namespace limbeck {
 namespace {
 
-using testing::random_values;
 using testing::same_bytes;
 
-class JoinedLinearGradTest : public testing::DeviceTest {
- protected:
-  Tensor random(const Shape& shape, std::uint64_t seed) const {
-    return make(random_values(shape.numel(), 1, seed), shape);
-  }
-};
+class JoinedLinearGradTest : public testing::JoinedTest {};
 
 TEST_P(JoinedLinearGradTest, GradientsAreThoseOfLinear) {
   const Tensor xv = random({6, 4}, 1), wv = random({3, 4}, 2), bv = random({3}, 3);

@@ -4,7 +4,7 @@
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/math_mode.h>
 #include <limbeck/kernels/matmul.h>
-#include <limbeck/tests/device_test.h>
+#include <limbeck/tests/joined_test.h>
 #include <limbeck/tests/same_bits.h>
 
 namespace limbeck {
@@ -12,14 +12,10 @@ namespace {
 
 using testing::expect_close;
 using testing::expect_error;
-using testing::random_values;
 using testing::same_bytes;
 
-class JoinedLinearTest : public testing::DeviceTest {
+class JoinedLinearTest : public testing::JoinedTest {
  protected:
-  Tensor random(const Shape& shape, std::uint64_t seed) const {
-    return make(random_values(shape.numel(), 1, seed), shape);
-  }
   /// Layers of the given widths whose weights and biases are rows of one stack.
   std::vector<LinearPart> layers(std::int64_t N, const std::vector<std::int64_t>& widths,
                                  const WeightStack& stack, Activation act) const {
@@ -119,7 +115,7 @@ LIMBECK_INSTANTIATE_DEVICE_TEST(JoinedLinearTest);
 // A weight packed for vectors of another width is not read.
 TEST(PackedWeightTest, SameBitsForEveryIsaAndThreadCount) {
   const auto values = [](const Shape& shape, std::uint64_t seed) {
-    return Tensor::from(random_values(shape.numel(), 1, seed), shape).to(DType::f32);
+    return Tensor::from(testing::random_values(shape.numel(), 1, seed), shape).to(DType::f32);
   };
   for (const Shape& size : {Shape{1, 5, 513}, Shape{130, 270, 300}, Shape{31, 17, 1030}})
     for (const DType dtype : {DType::f32, DType::bf16}) {
