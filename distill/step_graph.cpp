@@ -71,10 +71,9 @@ void StepGraph::run(const Step& step, const StepWork& work) {
   Batch batch;
   if (!capture_ || !data_.gathers()) batch = fetch();
   if (capture_) {
-    const Key key = key_of(step, batch, work);
-    if (key != graph_key_ && key == last_key_) record(step, batch, key, work);
-    last_key_ = key;
-    if (graph_ && key == graph_key_) return launch(step, batch, work);
+    Kind* kind = seen(key_of(step, batch, work));
+    if (kind && !kind->graph) record(*kind, step, batch, work);
+    if (kind && kind->graph) return launch(*kind, step, batch, work);
     if (!batch.x.defined()) batch = fetch();
   }
   const std::vector<double> numbers = work.numbers(step.number);
@@ -86,6 +85,19 @@ StepGraph::Key StepGraph::key_of(const Step& step, const Batch& batch, const Ste
   key.push_back(static_cast<double>(step.last - step.first));
   if (!data_.gathers()) append_kind(key, batch);
   return key;
+}
+
+/// The kind with this key, from now on the one used last; null where it is new, or was forgotten.
+StepGraph::Kind* StepGraph::seen(const Key& key) {
+  const auto found =
+      std::find_if(kinds_.begin(), kinds_.end(), [&](const Kind& kind) { return kind.key == key; });
+  if (found != kinds_.end()) {
+    std::rotate(found, found + 1, kinds_.end());
+    return &kinds_.back();
+  }
+  if (kinds_.size() == kMaxGraphs) kinds_.erase(kinds_.begin());
+  kinds_.push_back({key});
+  return nullptr;
 }
 
 /// The table is made by the first step that needs one, for the rest of the epoch or a part of it.
@@ -105,41 +117,40 @@ void StepGraph::write_table(const Step& step, const StepWork& work) {
   table_->write(step.number, rows);
 }
 
-void StepGraph::record(const Step& step, const Batch& batch, const Key& key, const StepWork& work) {
-  graph_.reset();
-  graph_key_.clear();
+void StepGraph::record(Kind& kind, const Step& step, const Batch& batch, const StepWork& work) {
   if (!table_ || !table_->holds(step.number)) write_table(step, work);
-  fixed_ = copy_of(batch);
+  kind.fixed = copy_of(batch);
   pool_release_cache(data_.device());  // the graph has memory of its own
   const std::vector<std::int64_t> before = counted(counters_);
   try {
-    graph_.emplace(data_.device(), [&] { work_as_recorded(step.last - step.first, work); });
-    graph_key_ = key;
+    kind.graph = std::make_unique<Graph>(
+        data_.device(), [&] { work_as_recorded(kind.fixed, step.last - step.first, work); });
   } catch (const CudaError&) {
     capture_ = false;
   }
-  counts_ = counted(counters_);
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    counts_[i] -= before[i];
+  kind.counts = counted(counters_);
+  for (std::size_t i = 0; i < kind.counts.size(); ++i) {
+    kind.counts[i] -= before[i];
     *counters_[i].data<std::int64_t>() = before[i];
   }
 }
 
 /// Queues the work of a step as it is recorded: all that changes is read on the device.
-void StepGraph::work_as_recorded(std::int64_t rows, const StepWork& work) {
+void StepGraph::work_as_recorded(const Batch& fixed, std::int64_t rows, const StepWork& work) {
   const std::vector<StepNumber> numbers = table_->numbers();
   if (data_.gathers())
     work.run(data_.gather(table_->samples().rows(0, rows), numbers.at(0)), numbers);
   else
-    work.run(fixed_, numbers);
+    work.run(fixed, numbers);
 }
 
-void StepGraph::launch(const Step& step, const Batch& batch, const StepWork& work) {
+void StepGraph::launch(Kind& kind, const Step& step, const Batch& batch, const StepWork& work) {
   if (!table_->holds(step.number)) write_table(step, work);
   table_->select(step.number);
-  copy_to(fixed_, batch);
-  graph_->launch();
-  for (std::size_t i = 0; i < counts_.size(); ++i) *counters_[i].data<std::int64_t>() += counts_[i];
+  copy_to(kind.fixed, batch);
+  kind.graph->launch();
+  for (std::size_t i = 0; i < kind.counts.size(); ++i)
+    *counters_[i].data<std::int64_t>() += kind.counts[i];
   ++launches_;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -25,14 +26,16 @@ struct StepWork {
 };
 
 /// Runs the steps of a training run, on a GPU as one graph: a step whose key and kind of batch were
-/// those of the step before is recorded, and from then on every such step is one copy of its
+/// those of one not long before is recorded, and from then on every such step is one copy of its
 /// numbers and one launch, without host reads or memory from the pool; a batch that its source does
-/// not gather on the device is copied to where the recorded one was. Other steps, the shorter last
-/// batch of an epoch or those of a ramp, run directly, as all do on the CPU. One graph is kept. A
-/// step that waits for the device cannot be recorded: then all run directly. Either way the bits
-/// are the same.
+/// not gather on the device is copied to where the recorded one was. Other steps, those of a ramp,
+/// run directly, as all do on the CPU. Graphs of the kMaxGraphs kinds of step used last are kept:
+/// of a whole batch, and of the shorter one that ends an epoch. A step that waits for the device
+/// cannot be recorded: then all run directly. Either way the bits are the same.
 class StepGraph {
  public:
+  static constexpr std::size_t kMaxGraphs = 2;
+
   /// Places [first, last) of the order, as step `number`.
   struct Step {
     std::int64_t number, first, last;
@@ -51,11 +54,19 @@ class StepGraph {
 
  private:
   using Key = std::vector<double>;
+  /// A kind of step that has been run.
+  struct Kind {
+    Key key;
+    Batch fixed = {};                        ///< what the graph reads, unless it gathers
+    std::vector<std::int64_t> counts = {};   ///< what a launch adds to the counters
+    std::unique_ptr<Graph> graph = nullptr;  ///< from its second time on
+  };
   Key key_of(const Step& step, const Batch& batch, const StepWork& work) const;
-  void record(const Step& step, const Batch& batch, const Key& key, const StepWork& work);
-  void launch(const Step& step, const Batch& batch, const StepWork& work);
+  Kind* seen(const Key& key);
+  void record(Kind& kind, const Step& step, const Batch& batch, const StepWork& work);
+  void launch(Kind& kind, const Step& step, const Batch& batch, const StepWork& work);
   void write_table(const Step& step, const StepWork& work);
-  void work_as_recorded(std::int64_t rows, const StepWork& work);
+  void work_as_recorded(const Batch& fixed, std::int64_t rows, const StepWork& work);
 
   BatchSource& data_;
   std::int64_t batch_;
@@ -63,10 +74,7 @@ class StepGraph {
   bool capture_;
   std::vector<std::int32_t> order_;
   std::optional<StepTable> table_;
-  Key last_key_, graph_key_;
-  Batch fixed_;                       ///< what the graph reads, unless it gathers
-  std::vector<std::int64_t> counts_;  ///< what a launch adds to the counters
-  std::optional<Graph> graph_;
+  std::vector<Kind> kinds_;  ///< the one used last at the end
   std::int64_t launches_ = 0;
 };
 
