@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include <limbeck/autograd/embedding.h>
 #include <limbeck/autograd/joined_conv2d.h>
 #include <limbeck/autograd/joined_linear.h>
 #include <limbeck/autograd/reshape.h>
@@ -13,6 +14,7 @@
 #include <limbeck/distill/tap.h>
 #include <limbeck/nn/activation.h>
 #include <limbeck/nn/conv2d.h>
+#include <limbeck/nn/embedding.h>
 #include <limbeck/nn/linear.h>
 
 namespace limbeck {
@@ -169,6 +171,7 @@ std::vector<Variable> JointForward::join(const std::vector<JoinedLayer>& present
                                          const WeightStack& stack) const {
   std::vector<LinearLayer> linears;
   std::vector<Conv2dLayer> convolutions;
+  std::vector<EmbeddingLayer> tables;
   Conv2dOptions options;
   for (const auto& [participant, node] : present) {
     const PlannedModel& model = plan_.models[participant];
@@ -179,11 +182,16 @@ std::vector<Variable> JointForward::join(const std::vector<JoinedLayer>& present
       options = conv->options();
       continue;
     }
+    if (const auto* table = dynamic_cast<Embedding*>(model.graph->layer(node))) {
+      tables.push_back({table->weight(), table->padding_idx(), frozen});
+      continue;
+    }
     const auto& linear = static_cast<const Linear&>(*model.graph->layer(node));
     const auto packed = model.packed.find(node);
     linears.push_back({linear.weight(), linear.bias(), act,
                        packed == model.packed.end() ? PackedWeight() : packed->second, frozen});
   }
+  if (!tables.empty()) return joined_embedding(tables, x.value());
   if (linears.empty()) return joined_conv2d(x, convolutions, options, intact(stack, convolutions));
   const std::int64_t I = linears[0].w.shape()[1];
   return joined_linear(reshape(x, {x.shape().numel() / I, I}), linears, intact(stack, linears));

@@ -9,6 +9,7 @@
 #include <limbeck/distill/tap.h>
 #include <limbeck/nn/conv2d.h>
 #include <limbeck/nn/dropout.h>
+#include <limbeck/nn/embedding.h>
 #include <limbeck/nn/flatten.h>
 #include <limbeck/nn/linear.h>
 
@@ -48,19 +49,29 @@ bool leaves_values(ModelGraph& graph, std::size_t node, bool frozen) {
          (frozen && (dynamic_cast<Dropout*>(layer) || dynamic_cast<DropPath*>(layer)));
 }
 
-/// What a layer can be joined by: its weight (O,...), its bias, and what else it does.
+enum class JoinedKind { linear, conv2d, embedding };
+
+/// What a layer can be joined by: its weight, its bias, and what else it does.
 struct Joinable {
-  Variable weight, bias;
+  JoinedKind kind;
+  Variable weight, bias = {};
   Conv2dOptions options = {};
+  /// What one result is computed from: equal in layers that are joined.
+  Shape reads() const {
+    const Shape& shape = weight.shape();
+    return kind == JoinedKind::embedding ? Shape{shape[0]} : without_batch(shape);
+  }
 };
 
 std::optional<Joinable> joinable(Module* layer) {
   if (!layer || layer->parameters().empty()) return {};  // a tied weight is another layer's
   if (const auto* linear = dynamic_cast<Linear*>(layer))
-    return Joinable{linear->weight(), linear->bias()};
+    return Joinable{JoinedKind::linear, linear->weight(), linear->bias()};
+  if (const auto* table = dynamic_cast<Embedding*>(layer))
+    return Joinable{JoinedKind::embedding, table->weight()};
   const auto* conv = dynamic_cast<Conv2d*>(layer);
   if (conv && conv->options().groups == 1)
-    return Joinable{conv->weight(), conv->bias(), conv->options()};
+    return Joinable{JoinedKind::conv2d, conv->weight(), conv->bias(), conv->options()};
   return {};
 }
 
@@ -85,7 +96,7 @@ Joinable layer_at(const JointPlan& plan, const JoinedLayer& at) {
 bool alike(const Joinable& a, const Joinable& b) {
   const Tensor &v = a.weight.value(), &w = b.weight.value();
   const Conv2dOptions &o = a.options, &p = b.options;
-  return without_batch(v.shape()) == without_batch(w.shape()) && v.dtype() == w.dtype() &&
+  return a.kind == b.kind && a.reads() == b.reads() && v.dtype() == w.dtype() &&
          v.device() == w.device() && a.bias.defined() == b.bias.defined() && o.stride == p.stride &&
          o.padding == p.padding && o.dilation == p.dilation;
 }
@@ -139,7 +150,8 @@ void stack_on_gpu(JointPlan& plan, JoinedLayers& group) {
     weights.push_back(layer_at(plan, layer).weight);
     biases.push_back(layer_at(plan, layer).bias);
   }
-  if (!weights[0].value().device().is_cuda()) return;
+  const bool looks_up = layer_at(plan, group.layers[0]).kind == JoinedKind::embedding;
+  if (looks_up || !weights[0].value().device().is_cuda()) return;
   const bool aligned = std::all_of(biases.begin(), biases.end(), [](const Variable& bias) {
     return !bias.defined() || bias.value().nbytes() % kAlignment == 0;
   });

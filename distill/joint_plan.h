@@ -16,11 +16,11 @@ struct JoinedLayer {
   std::size_t participant = 0, node = 0;
 };
 
-/// Linear layers, or convolutions of equal windows, of different models that read the same tensor,
-/// and so are computed side by side.
+/// Linear layers, convolutions of equal windows, or embeddings of one vocabulary, of different
+/// models that read the same tensor, and so are computed side by side.
 struct JoinedLayers {
   std::vector<JoinedLayer> layers;
-  WeightStack stack = {};  ///< on a GPU: their parameters are its rows
+  WeightStack stack = {};  ///< on a GPU: their parameters are its rows, but for embeddings
 };
 
 /// What one participant's model is asked for.
@@ -49,11 +49,12 @@ struct JointPlan {
 
 /// Layers are joined where nothing but layers that leave the values as they are (flatten, and
 /// dropout of a frozen model) comes between the input and them, and they have the same dtype and as
-/// many inputs or the same windows. On a GPU the parameters of layers that are joined move into one
-/// memory, where that keeps each of them 16-byte aligned; handles to their tensors from before keep
-/// the old values, and of several plans with one model the last has its parameters. With
-/// `pack_frozen`, on the CPU in MathMode::exact, weights of frozen models are packed, a second copy
-/// of them: only where they stay as they are for as long as the plan lives.
+/// many inputs, the same windows or as many tokens. On a GPU the parameters of linear layers and
+/// convolutions that are joined move into one memory, where that keeps each of them 16-byte
+/// aligned; handles to their tensors from before keep the old values, and of several plans with one
+/// model the last has its parameters. With `pack_frozen`, on the CPU in MathMode::exact, weights of
+/// frozen models are packed, a second copy of them: only where they stay as they are for as long as
+/// the plan lives.
 JointPlan make_joint_plan(const std::vector<Participant>& participants,
                           const std::vector<Lesson>& lessons, bool pack_frozen = false);
 

@@ -8,6 +8,7 @@
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/parallel.h>
 #include <limbeck/core/simd.h>
+#include <limbeck/kernels/joined_parts.h>
 
 namespace limbeck {
 namespace {
@@ -41,7 +42,19 @@ void check(const char* op, const char* table_name, const Tensor& table, const ch
 
 void embedding_forward(Tensor& y, const Tensor& weight, const Tensor& ids) {
   check("embedding_forward", "weight", weight, "y", y, ids);
-  LIMBECK_DISPATCH(y.device(), embedding_forward(y, weight, ids));
+  EmbeddingPart parts[] = {{y, weight}};
+  LIMBECK_DISPATCH(y.device(), joined_embedding_forward(parts, ids));
+}
+
+void joined_embedding_forward(std::span<EmbeddingPart> parts, const Tensor& ids) {
+  constexpr const char* kOp = "joined_embedding";
+  check_joined_count(kOp, parts.size());
+  for (const EmbeddingPart& part : parts) {
+    check(kOp, "weight", part.weight, "y", part.y, ids);
+    LIMBECK_CHECK(part.weight.dtype() == parts[0].weight.dtype(), kOp, ": weights are ",
+                  parts[0].weight.dtype(), " and ", part.weight.dtype(), "; expected one dtype");
+  }
+  LIMBECK_DISPATCH(ids.device(), joined_embedding_forward(parts, ids));
 }
 
 void embedding_backward(Tensor& dweight, const Tensor& dy, const Tensor& ids,
@@ -94,17 +107,26 @@ void sum_tokens(T* dweight, const T* dy, const std::int64_t* token, const std::i
 
 }  // namespace
 
-void embedding_forward(Tensor& y, const Tensor& weight, const Tensor& ids) {
-  const std::size_t bytes = weight.nbytes() / static_cast<std::size_t>(weight.dim(0));
+void joined_embedding_forward(std::span<EmbeddingPart> parts, const Tensor& ids) {
+  struct Rows {
+    char* to;
+    const char* from;
+    std::size_t bytes;
+  };
+  std::vector<Rows> tables;
+  std::int64_t width = 0;  // of a token, in all tables
+  for (EmbeddingPart& part : parts) {
+    width += part.weight.dim(1);
+    tables.push_back({static_cast<char*>(part.y.raw()), static_cast<const char*>(part.weight.raw()),
+                      part.weight.nbytes() / static_cast<std::size_t>(part.weight.dim(0))});
+  }
   const std::int32_t* id = ids.data<std::int32_t>();
-  char* to = static_cast<char*>(y.raw());
-  const char* from = static_cast<const char*>(weight.raw());
-  parallel_ranges(ids.numel(), kPiece / weight.dim(1) + 1,
-                  [=](std::int64_t begin, std::int64_t end) {
-                    for (std::int64_t n = begin; n < end; ++n)
-                      std::memcpy(to + static_cast<std::size_t>(n) * bytes,
-                                  from + static_cast<std::size_t>(id[n]) * bytes, bytes);
-                  });
+  parallel_ranges(ids.numel(), kPiece / width + 1, [&](std::int64_t begin, std::int64_t end) {
+    for (const auto& [to, from, bytes] : tables)
+      for (std::int64_t n = begin; n < end; ++n)
+        std::memcpy(to + static_cast<std::size_t>(n) * bytes,
+                    from + static_cast<std::size_t>(id[n]) * bytes, bytes);
+  });
 }
 
 void embedding_backward(Tensor& dweight, const Tensor& dy, const Tensor& ids,

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limbeck/kernels/embedding.h>
 
+#include <algorithm>
+
+#include <limbeck/kernels/joined_parts.h>
 #include <limbeck/kernels/gpu_types.cuh>
 
 namespace limbeck::cuda {
@@ -43,18 +46,34 @@ LIMBECK_DEVICE void poison(T& v) {
   v = T(__builtin_nanf(""));
 }
 
-/// One thread per unit U, an element or 16 bytes of them; reads N rows, writes N rows.
+/// Tables of units U, an element or 16 bytes of them.
 template <class U>
-LIMBECK_KERNEL embedding_forward_kernel(U* y, const U* weight, Ids ids, std::int64_t row_units) {
+struct Tables {
+  struct One {
+    U* y;
+    const U* weight;
+    std::int64_t V, row_units;
+  };
+  One of[kMaxJoined];
+  std::int64_t token_units;  // of a token, in all tables
+};
+
+/// One thread per unit; reads and writes N rows of each table.
+template <class U>
+LIMBECK_KERNEL embedding_forward_kernel(Tables<U> tables, const std::int32_t* id, std::int64_t N) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i >= ids.N * row_units) return;
-  const std::int64_t n = i / row_units, v = ids.id[n];
+  if (i >= N * tables.token_units) return;
+  const std::int64_t n = i / tables.token_units, v = id[n];
+  std::int64_t column = i - n * tables.token_units;
+  int k = 0;
+  for (; column >= tables.of[k].row_units; ++k) column -= tables.of[k].row_units;
+  const auto& table = tables.of[k];
   U unit;
-  if (0 <= v && v < ids.V)
-    unit = load(weight + (v * row_units + (i - n * row_units)));
+  if (0 <= v && v < table.V)
+    unit = load(table.weight + (v * table.row_units + column));
   else
     poison(unit);
-  store(y + i, unit);
+  store(table.y + (n * table.row_units + column), unit);
 }
 
 /// Where the tokens of each id are: those of v are order[first[v]] to order[first[v + 1] - 1].
@@ -135,10 +154,19 @@ LIMBECK_KERNEL embedding_sum_kernel(T* dweight, const T* dy, Buckets buckets, st
 }
 
 template <class U, class T>
-void launch_forward(Tensor& y, const Tensor& weight, const Ids& ids, std::int64_t row_units) {
-  gpu::launch({"embedding_forward", gpu::blocks_for(ids.N * row_units, kThreads), kThreads},
-              embedding_forward_kernel<U>, reinterpret_cast<U*>(y.data<T>()),
-              reinterpret_cast<const U*>(weight.data<T>()), ids, row_units);
+void launch_forward(std::span<EmbeddingPart> parts, const Tensor& ids) {
+  Tables<U> tables{};
+  for (std::size_t k = 0; k < parts.size(); ++k) {
+    const Tensor& weight = parts[k].weight;
+    const auto row_units =
+        weight.dim(1) * static_cast<std::int64_t>(sizeof(T)) / static_cast<std::int64_t>(sizeof(U));
+    tables.of[k] = {reinterpret_cast<U*>(parts[k].y.template data<T>()),
+                    reinterpret_cast<const U*>(weight.data<T>()), weight.dim(0), row_units};
+    tables.token_units += row_units;
+  }
+  const std::int64_t N = ids.numel();
+  gpu::launch({"embedding_forward", gpu::blocks_for(N * tables.token_units, kThreads), kThreads},
+              embedding_forward_kernel<U>, tables, ids.data<std::int32_t>(), N);
 }
 
 void sort_tokens(const Buckets& buckets, const Ids& ids) {
@@ -151,16 +179,17 @@ void sort_tokens(const Buckets& buckets, const Ids& ids) {
 
 }  // namespace
 
-void embedding_forward(Tensor& y, const Tensor& weight, const Tensor& ids) {
-  if (y.numel() == 0) return;
-  const std::int64_t V = weight.dim(0), D = weight.dim(1);
-  const Ids view{ids.data<std::int32_t>(), ids.numel(), V, -1};
-  gpu::visit_gpu_floating("embedding_forward", y.dtype(), [&]<class T>(TypeTag<T>) {
-    const bool aligned = (gpu::misalignment(y.raw()) | gpu::misalignment(weight.raw())) == 0;
-    if (aligned && D % gpu::kLanes<T> == 0)
-      launch_forward<gpu::Vector<T>, T>(y, weight, view, D / gpu::kLanes<T>);
+void joined_embedding_forward(std::span<EmbeddingPart> parts, const Tensor& ids) {
+  if (ids.numel() == 0) return;
+  gpu::visit_gpu_floating("embedding_forward", parts[0].y.dtype(), [&]<class T>(TypeTag<T>) {
+    const bool whole = std::all_of(parts.begin(), parts.end(), [](const EmbeddingPart& part) {
+      return (gpu::misalignment(part.y.raw()) | gpu::misalignment(part.weight.raw())) == 0 &&
+             part.weight.dim(1) % gpu::kLanes<T> == 0;
+    });
+    if (whole)
+      launch_forward<gpu::Vector<T>, T>(parts, ids);
     else
-      launch_forward<T, T>(y, weight, view, D);
+      launch_forward<T, T>(parts, ids);
   });
 }
 

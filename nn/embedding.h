@@ -18,6 +18,7 @@ class Embedding : public Module {
   std::string describe() const override;
   /// For a Linear that shares it.
   const Variable& weight() const { return weight_; }
+  std::int64_t padding_idx() const { return padding_idx_; }
 
  private:
   std::int64_t num_, dim_, padding_idx_;

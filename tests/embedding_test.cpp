@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include <limbeck/core/dispatch.h>
 #include <limbeck/tests/same_bits.h>
 
 namespace limbeck::testing {
@@ -57,6 +58,28 @@ TEST_P(EmbeddingTest, MatchesDefinition) {
       // A chain of 300 sums in f32 has 300 roundings, of half an ulp each at most.
       expect_close(dweight, sums, tolerance() + (dtype() == DType::f64 ? 0 : 300 * 0x1p-24));
     }
+}
+
+// Tables of whole vectors, and of single elements: one launch for all, the bits of each alone.
+TEST_P(EmbeddingTest, JoinedTablesHaveTheBitsOfEachApart) {
+  const std::int64_t N = 50;
+  for (const std::vector<std::int64_t>& widths :
+       {std::vector<std::int64_t>{8, 64, 16}, {3, 8, 1}}) {
+    std::vector<EmbeddingPart> parts;
+    for (const std::int64_t D : widths) {
+      const std::int64_t V = 7 + D;
+      parts.push_back({make_like({N, D}), make(random_values(V * D, 1, parts.size()), {V, D})});
+    }
+    const Tensor tokens = ids(some_ids(N, 7), {N});
+    const auto before = cuda_launch_count();
+    joined_embedding_forward(parts, tokens);
+    EXPECT_EQ(cuda_launch_count() - before, device().is_cuda() ? 1u : 0u);
+    for (const EmbeddingPart& part : parts) {
+      Tensor apart = make_like(part.y.shape());
+      embedding_forward(apart, part.weight, tokens);
+      EXPECT_TRUE(same_bytes(part.y, apart)) << part.weight.shape();
+    }
+  }
 }
 
 TEST_P(EmbeddingTest, PaddingGetsNoGradient) {
@@ -139,6 +162,15 @@ TEST(Embedding, Rejections) {
   expect_error(forward(Tensor::zeros({3, 3}), w, ids),
                "embedding_forward: y is f32(3,3), ids (3), weight f32(4,2); expected (...,D)");
   expect_error(forward(Tensor::zeros({3, 2}, DType::f64), w, ids), "y is f64(3,2)");
+  std::vector<EmbeddingPart> parts = {{y, w},
+                                      {Tensor::zeros({3, 2}, DType::f64), w.to(DType::f64)}};
+  expect_error([&] { joined_embedding_forward({}, ids); },
+               "joined_embedding: 0 parts; expected 1 to 8");
+  expect_error([&] { joined_embedding_forward(parts, ids); },
+               "joined_embedding: weights are f32 and f64; expected one dtype");
+  parts[1] = {Tensor::zeros({2, 2}), w};
+  expect_error([&] { joined_embedding_forward(parts, ids); },
+               "joined_embedding: y is f32(2,2), ids (3), weight f32(4,2); expected (...,D)");
   expect_error([&] { embedding_backward(w, y, ids, 4); },
                "embedding_backward: padding_idx is 4; expected -1 to 3");
 }

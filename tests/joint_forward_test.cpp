@@ -36,6 +36,12 @@ ModelSpec lenet(std::int64_t width, std::int64_t side) {
   return {{side, side, 1}, {conv, named("relu", "relu1"), named("linear", "fc", kClasses)}};
 }
 
+ModelSpec tokens(std::int64_t width, std::int64_t vocabulary, std::int64_t padding_idx = -1) {
+  LayerSpec table = named("embedding", "wte");
+  table.options = {{"num", vocabulary}, {"dim", width}, {"padding_idx", padding_idx}};
+  return {{5}, {table, named("tanh", "tanh"), named("linear", "head", kClasses)}};
+}
+
 /// Two models that may teach each other, and what trains those that learn.
 struct Two {
   std::vector<std::unique_ptr<ModelGraph>> models;
@@ -167,6 +173,28 @@ TEST_P(JointForwardTest, ConvolutionsOfOneWindowAreJoined) {
     for (std::uint64_t s = 1; s <= 2; ++s) t->step(batch({kRows, 6, 6, 1}, s));
   }
   EXPECT_EQ(joint.joint->plan().joined.size(), 1u);
+  expect_same_models(joint, apart);
+}
+
+// The small model's padding has a row that is not trained; the big one has none.
+TEST_P(JointForwardTest, EmbeddingsOfOneVocabularyAreJoined) {
+  Batch text = batch({kRows, 5});
+  std::vector<std::int32_t> ids, next;
+  for (std::int32_t i = 0; i < kRows * 5; ++i) ids.push_back(i * i % 6), next.push_back(i % 4);
+  text.x = Tensor::from(ids, {kRows, 5}, device());
+  text.labels = Tensor::from(next, {kRows, 5}, device());
+  text.targets = kRows * 5;
+  Two joint(tokens(8, 6, 1), tokens(16, 6), dtype(), device());
+  Two apart(tokens(8, 6, 1), tokens(16, 6), dtype(), device());
+  for (Two* t : {&joint, &apart}) {
+    t->teach(0);
+    t->teach(1);
+    t->begin(t == &joint);
+    t->step(text);
+    t->step(text);
+  }
+  ASSERT_EQ(joint.joint->plan().joined.size(), 1u);
+  EXPECT_FALSE(joint.joint->plan().joined[0].stack.w.defined());
   expect_same_models(joint, apart);
 }
 
@@ -312,6 +340,8 @@ TEST(JointPlan, JoinsOnlyWhatReadsTheSameNumbers) {
   ModelSpec strided = lenet(2, 4);
   strided.layers[0].stride = 2;
   EXPECT_EQ(joined(lenet(1, 4), strided, DType::f32, false), 0u);
+  EXPECT_EQ(joined(tokens(4, 6), tokens(8, 6), DType::f32, true), 1u);
+  EXPECT_EQ(joined(tokens(4, 6), tokens(8, 7), DType::f32, true), 0u);
 }
 
 TEST(JointPlan, NamesALayerThatIsNotThere) {
