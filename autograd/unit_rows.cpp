@@ -6,39 +6,17 @@
 #include <limbeck/kernels/unit_rows.h>
 
 namespace limbeck {
-namespace {
-
-struct Polar {
-  Tensor direction, length;
-};
-
-Polar polar(const char* op, const Tensor& x) {
-  check_rows(op, "x", x);
-  Polar p{Tensor::empty_like(x),
-          Tensor::empty({x.dim(0)}, statistics_dtype(x.dtype()), x.device())};
-  unit_rows_forward(p.direction, p.length, x);
-  return p;
-}
-
-}  // namespace
-
 Variable unit_rows(const Variable& x) {
-  const Polar p = polar("unit_rows", x.value());
-  return record("unit_rows", p.direction, {x}, [p](const Tensor& dy, std::span<InputGrad> inputs) {
+  const Tensor& rows = x.value();
+  check_rows("unit_rows", "x", rows);
+  Tensor y = Tensor::empty_like(rows);
+  Tensor norm = Tensor::empty({rows.dim(0)}, statistics_dtype(rows.dtype()), rows.device());
+  unit_rows_forward(y, norm, rows);
+  return record("unit_rows", y, {x}, [y, norm](const Tensor& dy, std::span<InputGrad> inputs) {
     Tensor dx = dy;
-    unit_rows_backward(dx, dy, p.direction, p.length);
+    unit_rows_backward(dx, dy, y, norm);
     inputs[0].give(dx);
   });
-}
-
-Variable row_norms(const Variable& x) {
-  const Polar p = polar("row_norms", x.value());
-  return record("row_norms", p.length, {x},
-                [direction = p.direction](const Tensor& dnorm, std::span<InputGrad> inputs) {
-                  Tensor dx = direction;  // nobody else reads it
-                  row_norms_backward(dx, dnorm, direction);
-                  inputs[0].give(dx);
-                });
 }
 
 }  // namespace limbeck

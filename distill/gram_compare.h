@@ -7,10 +7,9 @@
 
 namespace limbeck {
 
-/// The mean of (k(student) - k(teacher))^2, or of another penalty of the difference, over all
-/// elements of student and teacher (N,M), of one dtype, shape (1); kernels/gram_compare.h. The
-/// gradient reaches the student only and is computed with the forward pass. With coefficients
-/// (0,1), the default, the mean squared error.
+/// The mean of (k(student) - k(teacher))^2 over all elements of student and teacher (N,M), of
+/// one dtype, shape (1); kernels/gram_compare.h. The gradient reaches the student only and is
+/// computed with the forward pass. With coefficients (0,1), the default, the mean squared error.
 Variable gram_compare(const Variable& student, const Tensor& teacher,
                       const GramCompareOptions& options = {});
 

@@ -3,26 +3,24 @@
 #pragma once
 
 #include <limbeck/distill/feature_loss.h>
+#include <limbeck/kernels/relational_loss.h>
 
 namespace limbeck {
 
-/// The parts' shares; the authors' "RKD-DA". One of 0 is not computed.
-struct RelationalOptions {
-  double distance_weight = 1;
-  double angle_weight = 2;
-};
+/// The relational loss of the rows of receiver (N,D) and source (N,M), of one dtype, shape (1):
+/// squares of all pairs and what kernels/relational_loss.h makes of them. The gradient reaches the
+/// receiver only; its part by the squares is computed with the forward pass.
+Variable relational_loss(const Variable& receiver, const Tensor& source,
+                         const RelationalOptions& options);
 
-/// Relational knowledge distillation (Park et al., CVPR 2019, equations 4 to 9). With x_i the tap
-/// of sample i as a vector, d_ij = |x_i - x_j|, c_ijk the cosine of the angle at x_j between x_i
-/// and x_k, and h Huber's penalty (e^2 / 2 up to 1, |e| - 1/2 beyond):
-///   distance = mean over pairs i != j of h(d_ij / mean d (receiver) - the source's)
-///   angle = mean over triplets of distinct samples of h(c_ijk (receiver) - the source's)
-///   loss = distance_weight distance + angle_weight angle
-/// All from differences x_i - x_j: inner products would cancel for samples that are close, and the
-/// root of a distance near 0 has a slope without bound, so equal samples have distance and cosine 0
-/// and get no gradient here. A sample is no pair with itself. No adapter: widths may differ. Memory
-/// N^2 D / 2 numbers for distances, N^2 D and N^3 for angles; below two and three samples a part is
-/// 0. The code is the source's vector.
+/// Relational knowledge distillation (Park et al., CVPR 2019, equations 4 to 9): with x_i the tap
+/// of sample i as a vector, the distances |x_i - x_j| over their mean and the cosines of the angles
+/// at x_j between x_i and x_k are to be the source's (kernels/relational_loss.h has the formula).
+/// From squares of differences x_i - x_j in f64: inner products would cancel for samples that are
+/// close, and f32 in the law of cosines. The root of a distance near 0 has a slope without bound,
+/// so equal samples have distance and cosine 0 and get no gradient here. A sample is no pair with
+/// itself. No adapter: widths may differ. Time N^2 (D + N), memory N^2 beyond the taps; below two
+/// and three samples a part is 0. The code is the source's vector.
 class Relational : public FeatureLoss {
  public:
   /// Of taps of one sample, of any shape.

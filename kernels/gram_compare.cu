@@ -8,8 +8,8 @@ namespace limbeck::cuda {
 namespace {
 
 /// A warp or a block per row; reads 2*N*M and writes N*M elements; rows longer than 1024 are read
-/// twice. sums (2,N) = those over each row of l(k(s) - k(t)) and of k(t)^2.
-template <class E, class Rows, class Args, class K>
+/// twice. sums (2,N) = those over each row of (k(s) - k(t))^2 and of k(t)^2.
+template <class Rows, class Args, class K>
 LIMBECK_KERNEL gram_compare_kernel(Args args, float* sums, K k, float slope) {
   const std::int64_t row = Rows::row();
   if (row >= args.rows) return;
@@ -21,7 +21,7 @@ LIMBECK_KERNEL gram_compare_kernel(Args args, float* sums, K k, float slope) {
       if (!p.holds(j)) continue;
       const float target = k.at(p.z[1][j]).value;
       const float error = k.at(p.z[0][j]).value - target;
-      sum[0] += E::loss(error);
+      sum[0] += error * error;
       sum[1] = math::fma(target, target, sum[1]);
     }
   });
@@ -33,7 +33,7 @@ LIMBECK_KERNEL gram_compare_kernel(Args args, float* sums, K k, float slope) {
   if (!args.out) return;
   rows.write([&](const auto& p, int j) {
     const auto point = k.at(p.z[0][j]);
-    return E::slope(point.value - k.at(p.z[1][j]).value) * point.slope * slope;
+    return (point.value - k.at(p.z[1][j]).value) * point.slope * slope;
   });
 }
 
@@ -68,11 +68,10 @@ void gram_compare_forward_with_grad(GramCompareOutputs& out, const Tensor& stude
                     out.dgram.defined() ? out.dgram.data<T>() : nullptr,
                     N,
                     static_cast<int>(M)};
-    visit_gram_options<float>(options, [&]<class K, class E>(const K& k, E) {
+    visit_gram_polynomial<float>(options.coefficients, [&]<class K>(const K& k) {
       gpu::visit_rows<T, 2>(M, [&]<class Rows>(TypeTag<Rows>) {
-        gpu::launch(gpu::rows_launch<Rows>("gram_compare", N),
-                    gram_compare_kernel<E, Rows, Args, K>, args, sums.data<float>(), k,
-                    1.0f / count);
+        gpu::launch(gpu::rows_launch<Rows>("gram_compare", N), gram_compare_kernel<Rows, Args, K>,
+                    args, sums.data<float>(), k, 2.0f / count);
       });
     });
   });

@@ -10,12 +10,8 @@ namespace limbeck {
 
 inline constexpr int kMaxGramDegree = 8;
 
-/// square: l(e) = e^2. huber: e^2 / 2 for |e| <= 1, beyond it |e| - 1/2.
-enum class GramPenalty { square, huber };
-
 struct GramCompareOptions {
   std::vector<double> coefficients = {0, 1};  ///< a_0 to a_P, P from 1 to kMaxGramDegree
-  GramPenalty penalty = GramPenalty::square;
   bool relative = false;
   double mean_over = 0;  ///< rows the loss is a mean over; 0: all N
 };
@@ -29,8 +25,8 @@ struct GramCompareOutputs {
 
 /// With k(g) = sum_p a_p g^p, elementwise, sums over all elements of student and teacher (N,M), of
 /// one floating dtype, and n = mean_over M:
-///   loss = sum l(k(student) - k(teacher)) / n, with `relative` over sum k(teacher)^2 / n
-///   dgram = l'(k(student) - k(teacher)) k'(student) / n
+///   loss = sum (k(student) - k(teacher))^2 / n, with `relative` over sum k(teacher)^2 / n
+///   dgram = 2 (k(student) - k(teacher)) k'(student) / n
 ///   scale = 1, with `relative` n / sum k(teacher)^2
 /// dgram is therefore as symmetric as the two matrices are. Where k(teacher) is 0 everywhere there
 /// is no relative error, and the loss is not divided. Sums in f32 (f64 for f64), per row and then

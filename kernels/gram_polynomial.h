@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Internal: what gram_compare does to an element: a polynomial of a degree the compiler knows, and
-// the penalty of a difference.
+// Internal: a polynomial and its slope, of a degree the compiler knows.
 #pragma once
+
+#include <vector>
 
 #include <limbeck/core/math.h>
 #include <limbeck/kernels/gram_compare.h>
@@ -31,40 +32,18 @@ struct GramPolynomial {
   }
 };
 
-/// l and l' of kernels/gram_compare.h.
-template <GramPenalty kPenalty>
-struct GramError {
-  template <class F>
-  LIMBECK_HD static F loss(F e) {
-    if constexpr (kPenalty == GramPenalty::square) return e * e;
-    const F a = e < 0 ? -e : e;
-    return a <= 1 ? F(0.5) * e * e : a - F(0.5);
-  }
-  template <class F>
-  LIMBECK_HD static F slope(F e) {
-    if constexpr (kPenalty == GramPenalty::square) return 2 * e;
-    const F low = e < -1 ? F(-1) : e;
-    return low > 1 ? F(1) : low;
-  }
-};
-
-/// Calls fn(polynomial, penalty), the first of the smallest of three sizes that holds the
-/// coefficients; further ones are 0 and change no bit. A penalty that is not the square is there
-/// for the smallest only.
+/// Calls fn(polynomial) with the smallest of three sizes that holds the coefficients; further ones
+/// are 0 and change no bit.
 template <class F, class Fn>
-void visit_gram_options(const GramCompareOptions& options, Fn fn) {
-  const auto call = [&]<int kDegree, GramPenalty kPenalty>() {
+void visit_gram_polynomial(const std::vector<double>& coefficients, Fn fn) {
+  const auto call = [&]<int kDegree>() {
     GramPolynomial<F, kDegree> k;
-    for (std::size_t p = 0; p < options.coefficients.size(); ++p)
-      k.a[p] = static_cast<F>(options.coefficients[p]);
-    fn(k, GramError<kPenalty>{});
+    for (std::size_t p = 0; p < coefficients.size(); ++p) k.a[p] = static_cast<F>(coefficients[p]);
+    fn(k);
   };
-  const std::size_t terms = options.coefficients.size();
-  if (options.penalty == GramPenalty::huber)
-    return call.template operator()<1, GramPenalty::huber>();
-  if (terms <= 2) return call.template operator()<1, GramPenalty::square>();
-  if (terms == 3) return call.template operator()<2, GramPenalty::square>();
-  call.template operator()<kMaxGramDegree, GramPenalty::square>();
+  if (coefficients.size() <= 2) return call.template operator()<1>();
+  if (coefficients.size() == 3) return call.template operator()<2>();
+  call.template operator()<kMaxGramDegree>();
 }
 
 }  // namespace limbeck

@@ -27,13 +27,6 @@ void unit_rows_backward(Tensor& dx, const Tensor& dy, const Tensor& y, const Ten
   LIMBECK_DISPATCH(y.device(), unit_rows_backward(dx, dy, y, norm));
 }
 
-void row_norms_backward(Tensor& dx, const Tensor& dnorm, const Tensor& y) {
-  check_rows("row_norms_backward", "y", y);
-  check_like("row_norms_backward", "dx", dx, "y", y);
-  check_statistics("row_norms_backward", "dnorm", dnorm, {y.dim(0)}, y);
-  LIMBECK_DISPATCH(y.device(), row_norms_backward(dx, dnorm, y));
-}
-
 namespace cpu {
 namespace {
 
@@ -84,23 +77,6 @@ void unit_rows_backward(Tensor& dx, const Tensor& dy, const Tensor& y, const Ten
 #pragma omp simd
       for (std::int64_t d = 0; d < D; ++d)
         to[d] = math::fma(-static_cast<F>(u[d]), along, static_cast<F>(g[d])) * inverse;
-    });
-  });
-}
-
-void row_norms_backward(Tensor& dx, const Tensor& dnorm, const Tensor& y) {
-  visit_floating(y.dtype(), [&]<class T>(TypeTag<T>) {
-    using F = ComputeType<T>;
-    const std::int64_t D = y.dim(1);
-    const T* unit = y.data<T>();
-    const F* grad = dnorm.data<F>();
-    T* out = dx.data<T>();
-    for_each_row(y.dim(0), D, [=](std::int64_t n) {
-      const T* u = unit + n * D;
-      T* to = out + n * D;
-      const F g = grad[n];
-#pragma omp simd
-      for (std::int64_t d = 0; d < D; ++d) to[d] = static_cast<F>(u[d]) * g;
     });
   });
 }

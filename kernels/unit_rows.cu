@@ -46,16 +46,6 @@ LIMBECK_KERNEL unit_rows_backward_kernel(Args args, const float* norm) {
       [&](const auto& p, int j) { return math::fma(-p.z[1][j], along[0], p.z[0][j]) * inverse; });
 }
 
-/// Reads and writes N*D elements.
-template <class Rows, class Args>
-LIMBECK_KERNEL row_norms_backward_kernel(Args args, const float* dnorm) {
-  const std::int64_t row = Rows::row();
-  if (row >= args.rows) return;
-  const Rows rows(args, row);
-  const float g = dnorm[row];
-  rows.write([&](const auto& p, int j) { return p.z[0][j] * g; });
-}
-
 }  // namespace
 
 void unit_rows_forward(Tensor& y, Tensor& norm, const Tensor& x) {
@@ -79,18 +69,6 @@ void unit_rows_backward(Tensor& dx, const Tensor& dy, const Tensor& y, const Ten
     gpu::visit_rows<T, 2>(args.columns, [&]<class Rows>(TypeTag<Rows>) {
       gpu::launch(gpu::rows_launch<Rows>("unit_rows_backward", args.rows),
                   unit_rows_backward_kernel<Rows, Args>, args, norm.data<float>());
-    });
-  });
-}
-
-void row_norms_backward(Tensor& dx, const Tensor& dnorm, const Tensor& y) {
-  if (y.numel() == 0) return;
-  gpu::visit_gpu_floating("row_norms_backward", y.dtype(), [&]<class T>(TypeTag<T>) {
-    using Args = gpu::RowsArgs<T, 1>;
-    const Args args{{y.data<T>()}, dx.data<T>(), y.dim(0), static_cast<int>(y.dim(1))};
-    gpu::visit_rows<T, 1>(args.columns, [&]<class Rows>(TypeTag<Rows>) {
-      gpu::launch(gpu::rows_launch<Rows>("row_norms_backward", args.rows),
-                  row_norms_backward_kernel<Rows, Args>, args, dnorm.data<float>());
     });
   });
 }

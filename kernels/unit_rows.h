@@ -14,18 +14,14 @@ void unit_rows_forward(Tensor& y, Tensor& norm, const Tensor& x);
 /// dx = (dy - y (y . dy)) / norm, per row: the part of dy along the row changes its length only.
 /// y and norm are the forward's; written; dx may be dy.
 void unit_rows_backward(Tensor& dx, const Tensor& dy, const Tensor& y, const Tensor& norm);
-/// dx = dnorm y, per row: the gradient of the lengths; dnorm (N) as norm. Written; dx may be y.
-void row_norms_backward(Tensor& dx, const Tensor& dnorm, const Tensor& y);
 
 namespace cpu {
 void unit_rows_forward(Tensor& y, Tensor& norm, const Tensor& x);
 void unit_rows_backward(Tensor& dx, const Tensor& dy, const Tensor& y, const Tensor& norm);
-void row_norms_backward(Tensor& dx, const Tensor& dnorm, const Tensor& y);
 }  // namespace cpu
 namespace cuda {
 void unit_rows_forward(Tensor& y, Tensor& norm, const Tensor& x);
 void unit_rows_backward(Tensor& dx, const Tensor& dy, const Tensor& y, const Tensor& norm);
-void row_norms_backward(Tensor& dx, const Tensor& dnorm, const Tensor& y);
 }  // namespace cuda
 
 }  // namespace limbeck

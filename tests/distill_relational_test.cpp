@@ -5,6 +5,7 @@
 #include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/grad_check.h>
 #include <limbeck/tests/fixture.h>
+#include <limbeck/tests/relational_definition.h>
 
 namespace limbeck::testing {
 namespace {
@@ -114,6 +115,41 @@ TEST_P(RelationalTest, FarFromTheOriginNothingCancels) {
   for (const double v : near) small.push_back(v * 0x1p-10), far.push_back(1024 + v * 0x1p-10);
   EXPECT_NEAR(compare(make(far, {4, 2}), t, {}).loss, compare(make(small, {4, 2}), t, {}).loss,
               tolerance());
+}
+
+// From directions and lengths, as the papers' own code does it: nothing by the law of cosines.
+TEST_P(RelationalTest, AgreesWithDirectionsAndLengths) {
+  for (const std::int64_t N : {2, 3, 9}) {
+    const Tensor s = random({N, 20}, 1), t = random({N, 5}, 2);
+    for (const RelationalOptions& options : {kDistance, kAngle, RelationalOptions{}}) {
+      const RelationalDefinition expected(to_doubles(s), to_doubles(t), N, options);
+      const Outcome r = compare(s, t, options);
+      // Of two samples, the distance is the mean; squares of sines and cosines leave rounding.
+      EXPECT_NEAR(r.loss, expected.loss, tolerance() * expected.loss + 1e-30) << N;
+      expect_close(to_doubles(r.gradient), expected.gradient, tolerance(), "", N < 3 ? 1e-15 : 0);
+    }
+  }
+}
+
+// Two samples nearer to each other than to the rest by 2^13: of the thin triangles' angles no digit
+// is lost, nor of the gradients of the samples that are far, to which that pair gives slopes 2^13
+// times as large, which cancel.
+TEST_P(RelationalTest, NearlyEqualSamplesKeepTheirAngles) {
+  const std::int64_t N = 5, D = 3;
+  std::vector<double> x = random_values(N * D, 1, 1);
+  for (double& v : x) v = std::round(v * 64) / 64;
+  const double gap[3] = {0x1p-13, -0x1p-14, 0x1p-15};
+  for (std::size_t d = 0; d < 3; ++d) x[d + 3] = x[d] + gap[d];  // exact in f32
+  const Tensor s = make(x, {N, D}), t = random({N, 4}, 2);
+  const RelationalDefinition expected(x, to_doubles(t), N, {});
+  const Outcome r = compare(s, t, {});
+  const double digits = dtype() == DType::f64 ? 1e-12 : 0x1p-23;
+  EXPECT_NEAR(r.loss, expected.loss, digits * expected.loss);
+  const auto rest = [](const std::vector<double>& g) {
+    return std::vector<double>(g.begin() + 6, g.end());
+  };
+  expect_close(to_doubles(r.gradient), expected.gradient, digits);
+  expect_close(rest(to_doubles(r.gradient)), rest(expected.gradient), digits);
 }
 
 TEST_P(RelationalTest, FewSamplesHaveNoRelationsAndTheSourceNoGradient) {

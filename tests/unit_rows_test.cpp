@@ -7,18 +7,17 @@ namespace limbeck::testing {
 namespace {
 
 struct Result {
-  Tensor y, norm, dx, dx_of_norm;
+  Tensor y, norm, dx;
 };
 
 Result run(const Tensor& x, const Tensor& dy) {
   const DType statistics = x.dtype() == DType::f64 ? DType::f64 : DType::f32;
   Result r;
   r.y = Tensor::full(x.shape(), 777, x.dtype(), x.device());
-  r.dx = r.y.clone(), r.dx_of_norm = r.y.clone();
+  r.dx = r.y.clone();
   r.norm = Tensor::full({x.dim(0)}, 777, statistics, x.device());
   unit_rows_forward(r.y, r.norm, x);
   unit_rows_backward(r.dx, dy, r.y, r.norm);
-  row_norms_backward(r.dx_of_norm, r.norm, r.y);  // of |x|^2 / 2: x again
   return r;
 }
 
@@ -45,7 +44,6 @@ class UnitRowsTest : public DeviceTest {
     expect_close(r.y, y, tolerance(), what + " y");
     // Of rounded directions.
     expect_close(r.dx, dx, 2 * tolerance(), what + " dx");
-    expect_close(r.dx_of_norm, in, 2 * tolerance(), what + " dx of the norm");
   }
 };
 LIMBECK_INSTANTIATE_DEVICE_TEST(UnitRowsTest);
@@ -56,7 +54,6 @@ TEST_P(UnitRowsTest, HandNumbers) {
   expect_close(r.norm, {5}, 2e-6);
   expect_close(r.y, {0.6, 0.8}, tolerance());
   expect_close(r.dx, {0.64, -0.48}, 2 * tolerance());
-  expect_close(r.dx_of_norm, {3, 4}, 2 * tolerance());
 }
 
 TEST_P(UnitRowsTest, MatchesDefinitionAtEveryWidth) {
@@ -100,13 +97,11 @@ TEST_P(UnitRowsTest, MayWriteOverItsInput) {
     Tensor x = make(random_values(3 * D, 5, 1), {3, D});
     Tensor dy = make(random_values(3 * D, 1, 2), {3, D});
     const Result r = run(x, dy);
-    Tensor norm = r.norm.clone(), y = r.y.clone();
+    Tensor norm = r.norm.clone();
     unit_rows_forward(x, norm, x);
     EXPECT_TRUE(same_bytes(x, r.y));
     unit_rows_backward(dy, dy, r.y, r.norm);
     EXPECT_TRUE(same_bytes(dy, r.dx));
-    row_norms_backward(y, r.norm, y);
-    EXPECT_TRUE(same_bytes(y, r.dx_of_norm));
   }
 }
 
@@ -121,7 +116,7 @@ TEST(UnitRows, SameBitsForThreadsAndInstructionSets) {
       const std::int64_t N = D == 10 ? 7000 : 100;
       const Tensor x = Tensor::from(random_values(N * D, 5, 1), {N, D}).to(DType::f32);
       const Result r = run(x, Tensor::from(random_values(N * D, 1, 2), {N, D}).to(DType::f32));
-      return std::vector{r.y, r.norm, r.dx, r.dx_of_norm};
+      return std::vector{r.y, r.norm, r.dx};
     });
 }
 
@@ -139,8 +134,6 @@ TEST(UnitRows, Rejections) {
   expect_error([&] { unit_rows_backward(wrong, x, x, norm); },
                "unit_rows_backward: dx is f32(3,2)");
   expect_error([&] { unit_rows_backward(x, x, x, three); }, "unit_rows_backward: norm is f32(3)");
-  expect_error([&] { row_norms_backward(wrong, norm, x); }, "row_norms_backward: dx is f32(3,2)");
-  expect_error([&] { row_norms_backward(x, three, x); }, "row_norms_backward: dnorm is f32(3)");
 }
 
 }  // namespace

@@ -106,7 +106,10 @@ planted_bug(columns_read_too_early unit_columns unit_columns.cu
 planted_bug(squares_beyond_columns unit_columns unit_columns.cu "x.column() < x.C && p < x.P" "p < x.P")
 planted_bug(every_thread_writes_squares row_squares row_squares.cu "if (rows.leader()) q" "q")
 planted_bug(gates_beyond_peers gated_sum gated_sum.cu "if (i < peers.count) out" "out")
-planted_bug(every_thread_writes_mean unit_mean unit_mean.cu "if (threadIdx.x == 0) *mean" "*mean")
+planted_bug(rows_beyond_pairs pair_squares pair_squares.cu
+  "if (i <= j) squares" "squares")
+planted_bug(angles_summed_too_early relational_loss relational_loss.cu
+  "gpu::sync_block();\n  if (threadIdx.x != 0" "if (threadIdx.x != 0")
 # Bulk copies and clusters
 planted_bug(copies_not_waited_for kd_loss_rows cluster_rows.cuh
   "wait_barrier(ready[s], turn / kStages % 2);" "" kd_loss_mix)

@@ -22,13 +22,11 @@ void bench_unit_rows(Bench& bench) {
       const double bytes =
           static_cast<double>(dtype_size(dtype)) * static_cast<double>(shape.numel());
       const std::string text = detail::concat("N=", shape[0], " D=", shape[1], " ", dtype);
-      // Reads x and writes y; reads dy and y and writes dx; reads y and writes dx.
+      // Reads x and writes y; reads dy and y and writes dx.
       bench.time("unit_rows/forward", text, {.bytes = 2 * bytes}, make,
                  [](Slot& s) { unit_rows_forward(s.y, s.norm, s.x); });
       bench.time("unit_rows/backward", text, {.bytes = 3 * bytes}, make,
                  [](Slot& s) { unit_rows_backward(s.dx, s.dy, s.y, s.norm); });
-      bench.time("unit_rows/backward_norms", text, {.bytes = 2 * bytes}, make,
-                 [](Slot& s) { row_norms_backward(s.dx, s.norm, s.y); });
     }
 }
 
