@@ -29,8 +29,16 @@ struct Stats {
 
 template <class F>
 struct Arrays {
-  F *e, *y, *c;  // c where kPower is 0: exp(zs - max zs)
+  F *e, *y, *c;        // c where kPower is 0: exp(zs - max zs)
+  F* e_rest;           // e from element `whole` on
+  std::int64_t whole;  // where the last, incomplete step of a long row begins
+
+  F* e_block(std::int64_t begin) const { return (begin < whole ? e : e_rest) + begin; }
 };
+
+/// Up to this many elements, what is computed of a row and the next rows fit in a core's cache
+/// together.
+constexpr std::int64_t kMaxAhead = 50000;
 
 template <class F>
 [[gnu::always_inline]] inline F log_gap(const Stats<F>& r, int lane, F zs, F zt, F inv_tau) {
@@ -86,7 +94,7 @@ void sum_exponentials(const Tile& tile, const LogitRows<F>& student, const Logit
   LaneSum<F> total_e, total_y, total_c, total_d, total_abs_d;
   for_each_block(tile, [&](std::int64_t begin, std::int64_t end) {
     const F *zs = student.block(begin), *zt = teacher.block(begin);
-    F *e = a.e + begin, *y = a.y + begin, *c = a.c + begin;
+    F *e = a.e_block(begin), *y = a.y + begin, *c = a.c + begin;
     PerLane<F> sum_e = {}, sum_y = {}, sum_c = {}, sum_d = {}, sum_abs_d = {};
     for (std::int64_t i = 0; i < end - begin; i += kLanes) {
 #pragma omp simd
@@ -109,9 +117,11 @@ void sum_exponentials(const Tile& tile, const LogitRows<F>& student, const Logit
         sum_abs_d[lane] = math::fma(et, d < F(0) ? -d : d, sum_abs_d[lane]);
       }
     }
-    student.next.template prefetch<false>(begin, end);
-    teacher.next.template prefetch<false>(begin, end);
-    output.template prefetch<true>(begin, end);
+    if (tile.size() <= kMaxAhead) {
+      student.next.template prefetch<false>(begin, end);
+      teacher.next.template prefetch<false>(begin, end);
+      output.template prefetch<true>(begin, end);
+    }
     total_e.add(sum_e);
     total_y.add(sum_y);
     total_c.add(sum_c);
@@ -161,7 +171,7 @@ void sum_kl(const Tile& tile, const LogitRows<F>& student, const LogitRows<F>& t
             LaneSum<F>& kl) {
   for_each_block(tile, [&](std::int64_t begin, std::int64_t end) {
     const F *zs = student.block(begin), *zt = teacher.block(begin);
-    const F *e = a.e + begin, *y = a.y + begin;
+    const F *e = a.e_block(begin), *y = a.y + begin;
     PerLane<F> sum = {};
     for (std::int64_t i = 0; i < end - begin; i += kLanes) {
 #pragma omp simd
@@ -180,9 +190,9 @@ void sum_kl(const Tile& tile, const LogitRows<F>& student, const LogitRows<F>& t
 
 /// The gradient of element i of a tile but for the label's term.
 template <int kPower, class F>
-[[gnu::always_inline]] inline F gradient_of(const Arrays<F>& a, F grad_kd, F grad_ce, F A, F k,
+[[gnu::always_inline]] inline F gradient_of(const Arrays<F>& a, F e, F grad_kd, F grad_ce, F A, F k,
                                             std::int64_t i) {
-  const F e = a.e[i], ps_minus_pt = k * math::fma(A, e, -a.y[i]);
+  const F ps_minus_pt = k * math::fma(A, e, -a.y[i]);
   F c;
   if constexpr (kPower == 0)
     c = a.c[i];
@@ -202,15 +212,14 @@ void write_gradient(const Tile& tile, const Arrays<F>& a, const Weights<F>& w,
     k[lane] = norms.k[lane];
     grad_ce[lane] = w.grad_ce * norms.inv_sum_c[lane];
   }
-  const std::int64_t end = Tile::kRows == 1 ? tile.V / kLanes * kLanes : tile.size();
-  for (std::int64_t i = 0; i < end; i += kLanes) {
+  for (std::int64_t i = 0; i < a.whole; i += kLanes) {
 #pragma omp simd
     for (int lane = 0; lane < kLanes; ++lane)
       gradient[i + lane] =
-          gradient_of<kPower>(a, grad_kd, grad_ce[lane], A[lane], k[lane], i + lane);
+          gradient_of<kPower>(a, a.e[i + lane], grad_kd, grad_ce[lane], A[lane], k[lane], i + lane);
   }
-  for (std::int64_t i = end; Tile::kRows == 1 && i < tile.V; ++i)
-    gradient[i] = gradient_of<kPower>(a, grad_kd, grad_ce[0], A[0], k[0], i);
+  for (std::int64_t i = a.whole; Tile::kRows == 1 && i < tile.V; ++i)
+    gradient[i] = gradient_of<kPower>(a, a.e_rest[i], grad_kd, grad_ce[0], A[0], k[0], i);
 }
 
 template <int kPower, class F, class Tile>
@@ -248,7 +257,10 @@ void plain(const RowTile<kLong>& tile, F* scratch, F* gradient, const Ahead& out
            const LogitRows<F>& student, const LogitRows<F>& teacher, const Weights<F>& w,
            RowResult<F>& out, PerLane<bool>& good) {
   const std::int64_t size = tile.size();
-  const Arrays<F> a = {scratch, scratch + size, scratch + 2 * size};
+  const bool apart = kLong && gradient != nullptr && gradient != student.in_place &&
+                     gradient != scratch + size;  // the output's own memory
+  const Arrays<F> a = {apart ? gradient : scratch, scratch + size, scratch + 2 * size, scratch,
+                       kLong ? tile.V / kLanes * kLanes : size};
   simd([&](auto) {
     if (!w.with_ce || w.tau == F(1))
       compute<1>(tile, student, teacher, a, gradient, output, w, out, good);

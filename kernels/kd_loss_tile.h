@@ -73,7 +73,8 @@ void for_each_block(const RowTile<kLong>& tile, Body body) {
 
 /// KL and cross-entropy of rows, in few operations; what comes out is meant for the rows that are
 /// `good`. The gradient, but for the cross-entropy's term of the label, goes to `gradient`: null,
-/// the second array of scratch, or the memory of one long row, which is left alone unless good.
+/// the second array of scratch, or the memory of one long row, which is left alone unless good
+/// where it is the student's, and else holds exponentials on the way.
 /// `output` is where it ends up. `scratch` has kPlainArrays arrays of tile.size() values.
 inline constexpr int kPlainArrays = 3;
 template <class F, bool kLong>

@@ -22,8 +22,10 @@ def limbeck_report(args, threads):
     with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
         command = [args.program, "bench", *args.stems, "--device", args.device, "--threads",
                    str(threads), "--seconds", str(args.seconds), "--json", file.name]
-        subprocess.run(command + (["--warm"] if args.warm else []), check=True,
-                       stdout=subprocess.DEVNULL)
+        child = subprocess.run(command + (["--warm"] if args.warm else []), check=False,
+                               stdout=subprocess.DEVNULL)
+        if child.returncode:
+            sys.exit(child.returncode)  # it has said why
         return json.load(file)
 
 
