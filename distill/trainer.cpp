@@ -11,6 +11,7 @@
 #include <limbeck/distill/lesson_checks.h>
 #include <limbeck/distill/shuffle.h>
 #include <limbeck/kernels/reduce.h>
+#include <limbeck/kernels/step_history.h>
 
 namespace limbeck {
 namespace {
@@ -74,7 +75,9 @@ void Trainer::prepare() {
   step_ = std::make_unique<DistillStep>(participants_, lessons_, state_.total_steps,
                                         StepOptions{options_.order, options_.gated, true});
   make_graph();
-  loss_sum_ = Tensor::zeros({1}, DType::f32, data_.device());
+  loss_ = Tensor::zeros({1}, DType::f32, data_.device());
+  losses_ = Tensor::zeros({std::min(options_.report_every, state_.total_steps)}, DType::f32,
+                          data_.device());
 }
 
 StepWork Trainer::step_work() {
@@ -82,7 +85,9 @@ StepWork Trainer::step_work() {
   work.numbers = [this](std::int64_t step) { return step_->numbers(step, step - state_.step); };
   work.key = [this] { return step_->key(clock()); };
   work.run = [this](const Batch& batch, std::span<const StepNumber> numbers) {
-    step_->run(batch, clock(), numbers, loss_sum_);
+    loss_.fill(0);
+    step_->run(batch, clock(), numbers, loss_);
+    record_step(losses_, numbers[0], loss_);
   };
   return work;
 }
@@ -156,15 +161,19 @@ void Trainer::train_step() {
   ++loss_steps_;
 }
 
-/// Fetches the loss, the one host read of the loop, and starts a new sum.
+/// Fetches the losses, the one host read of the loop.
 Progress Trainer::progress() {
-  const double loss = loss_sum_.item() / static_cast<double>(loss_steps_);
-  if (!std::isfinite(loss)) give_up(detail::concat("the loss is ", loss));
-  loss_sum_.fill(0);
-  loss_steps_ = 0;
+  const std::vector<float> kept = losses_.to_vector<float>();
   const std::int64_t last = state_.step - 1;
-  return {state_.step, state_.total_steps, last / steps_per_epoch_, loss,
-          step_->learners()[step_->order().front()]->lr(last)};
+  Progress now = {state_.step, state_.total_steps, last / steps_per_epoch_};
+  for (std::int64_t step = state_.step - loss_steps_; step < state_.step; ++step)
+    now.losses.push_back(kept[static_cast<std::size_t>(step) % kept.size()]);
+  now.loss = std::accumulate(now.losses.begin(), now.losses.end(), 0.0) /
+             static_cast<double>(now.losses.size());
+  if (!std::isfinite(now.loss)) give_up(detail::concat("the loss is ", now.loss));
+  now.lr = step_->learners()[step_->order().front()]->lr(last);
+  loss_steps_ = 0;
+  return now;
 }
 
 void Trainer::checkpoint() {

@@ -55,7 +55,8 @@ struct Progress {
   std::int64_t total_steps = 0;
   std::int64_t epoch = 0;  ///< of the last step, from 0
   double loss = 0;  ///< of all learners together, mean over the batches since the last report
-  double lr = 0;    ///< of the last step, the first learner's
+  std::vector<float> losses = {};  ///< of each of these
+  double lr = 0;                   ///< of the last step, the first learner's
 };
 
 /// One training run. In MathMode::exact on the CPU the weights it ends in are a function of models,
@@ -108,9 +109,10 @@ class Trainer {
   TrainState state_;
   std::int64_t batch_ = 0;
   std::int64_t steps_per_epoch_ = 0;
-  std::int64_t epoch_ = -1;  ///< that data_ was told the order of
-  Tensor loss_sum_;          ///< of the steps since the last report; stays NaN or inf
-  std::int64_t loss_steps_ = 0;
+  std::int64_t epoch_ = -1;      ///< that data_ was told the order of
+  Tensor loss_;                  ///< of the step
+  Tensor losses_;                ///< of the steps since the last report, and before
+  std::int64_t loss_steps_ = 0;  ///< since the last report
   std::int64_t last_checkpoint_ = -1;
   Arena arena_;
   std::unique_ptr<DistillStep> step_;

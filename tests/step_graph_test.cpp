@@ -48,7 +48,7 @@ struct Training {
                    .optimizer = AdamwConfig{},
                    .schedule = {.kind = ScheduleKind::cosine, .lr = 0.05}};
   RunOptions options = {.seed = 5, .report_every = 2, .checkpoint_every = 6};
-  std::vector<double> losses = {};
+  std::vector<float> losses = {};  // of every step
   std::int64_t launches = 0;
 
   explicit Training(bool capture, DType d = DType::f32) : dtype(d) {
@@ -75,7 +75,9 @@ struct Training {
                                             random_ints(20, 3, {20}, DType::i32), kClasses,
                                             Preprocess{}, augment, options.seed);
     Trainer trainer(std::move(participants), std::move(lessons), *data, options);
-    trainer.run([&](const Progress& p) { losses.push_back(p.loss); });
+    trainer.run(
+        [&](const Progress& p) { losses.insert(losses.end(), p.losses.begin(), p.losses.end()); });
+    EXPECT_EQ(static_cast<std::int64_t>(losses.size()), trainer.total_steps());
     launches = trainer.launched_steps();
   }
   /// Weights, averages, optimisers, adapters and statistics.
