@@ -97,6 +97,14 @@ std::int64_t row_grain(std::int64_t row_elements) {
   return std::max<std::int64_t>(1, 65536 / std::max<std::int64_t>(1, row_elements));
 }
 
+// Asks for memory that is read soon.
+template <class T>
+void prefetch(const T* x, std::int64_t n) {
+  const char* p = reinterpret_cast<const char*>(x);
+  for (std::int64_t i = 0; i < n * static_cast<std::int64_t>(sizeof(T)); i += 64)
+    __builtin_prefetch(p + i);
+}
+
 struct Image {
   int height, width, channels;
   std::int64_t row() const { return std::int64_t{width} * channels; }
@@ -107,25 +115,35 @@ struct Image {
 struct Scale {
   const float* scale;
   const float* shift;
+  bool each;  // by channel; else scale[0] and shift[0] are everyone's
 };
 
-// One image moved by (dy, dx): the part that stays inside is scaled, the rest is `shift`.
 template <class T>
-[[gnu::always_inline]] inline void move_image(float* y, const T* x, const Image& image,
-                                              const ImageView& view, Scale by) {
+[[gnu::always_inline]] inline void scale_image(float* y, const T* x, const Image& image, Scale by) {
+  if (!by.each) {
+    const float scale = by.scale[0], shift = by.shift[0];
+#pragma omp simd
+    for (std::int64_t i = 0; i < image.size(); ++i) y[i] = scale * static_cast<float>(x[i]) + shift;
+    return;
+  }
+  const std::int64_t row = image.row();
+  for (std::int64_t i = 0; i < image.size(); i += row) {
+#pragma omp simd
+    for (std::int64_t j = 0; j < row; ++j)
+      y[i + j] = by.scale[j] * static_cast<float>(x[i + j]) + by.shift[j];
+  }
+}
+
+// moved = an image moved by (dy, dx), of which the part that stays inside is seen, and 0 around it.
+template <class T>
+void move_image(T* moved, const T* x, const Image& image, const ImageView& view) {
   const std::int64_t row = image.row(), dx = std::int64_t{view.dx} * image.channels;
   const std::int64_t begin = std::clamp<std::int64_t>(dx, 0, row);
-  const std::int64_t end = std::clamp<std::int64_t>(row + dx, 0, row);
-  for (int h = 0; h < image.height; ++h, y += row) {
-    const bool inside = 0 <= h - view.dy && h - view.dy < image.height;
-    const std::int64_t from = inside ? begin : row, to = inside ? end : row;
-    const std::int64_t source = (h - view.dy) * row - dx;
-    for (std::int64_t j = 0; j < from; ++j) y[j] = by.shift[j];
-#pragma omp simd
-    for (std::int64_t j = from; j < to; ++j)
-      y[j] = by.scale[j] * static_cast<float>(x[source + j]) + by.shift[j];
-    for (std::int64_t j = to; j < row; ++j) y[j] = by.shift[j];
-  }
+  const std::int64_t end = std::clamp<std::int64_t>(row + dx, begin, row);
+  std::fill(moved, moved + image.size(), T(0));
+  for (int h = std::max(view.dy, 0); h < std::min(image.height, image.height + view.dy); ++h)
+    std::copy(x + (h - view.dy) * row + begin - dx, x + (h - view.dy) * row + end - dx,
+              moved + h * row + begin);
 }
 
 // Any view of an image. places: (row) scratch, the source of each element of a row.
@@ -168,25 +186,32 @@ void gather_images_of(Tensor& y, const Tensor& data, const Tensor& index,
                       const GatherImagesOptions& o) {
   const Image image = {static_cast<int>(data.dim(1)), static_cast<int>(data.dim(2)),
                        static_cast<int>(data.dim(3))};
-  const Tensor rows = scale_rows(image, channel_scale(o));
-  const Scale by = {rows.data<float>(), rows.data<float>() + image.row()};
+  const ChannelScale channels = channel_scale(o);
+  const Tensor rows = scale_rows(image, channels);
+  const Scale by = {rows.data<float>(), rows.data<float>() + image.row(), channels.each};
   const std::int32_t* row = index.data<std::int32_t>();
   const T* source = data.data<T>();
   float* target = y.data<float>();
   const RngStream stream = o.stream.resolved();
   const std::int64_t size = image.size();
   parallel_ranges(index.numel(), row_grain(size), [&](std::int64_t begin, std::int64_t end) {
-    Tensor places;
+    Tensor places, moved;
     for (std::int64_t b = begin; b < end; ++b) {
       const ImageView view =
           image_view(o.vary, stream, static_cast<std::uint64_t>(o.first_sample + b));
+      if (b + 1 < end) prefetch(source + row[b + 1] * size, size);
       const T* x = source + row[b] * size;
       const bool plain = !view.flip && !view.recolour && !o.vary.reflect;
+      if (plain && (view.dy != 0 || view.dx != 0)) {
+        if (!moved.defined()) moved = Tensor::empty({size}, dtype_of<T>());
+        move_image(moved.data<T>(), x, image, view);
+        x = moved.data<T>();
+      }
       if (!plain && !places.defined()) places = Tensor::empty({image.row()}, DType::i32);
       std::int32_t* scratch = plain ? nullptr : places.data<std::int32_t>();
       simd([&](auto) {
         if (plain)
-          move_image(target + b * size, x, image, view, by);
+          scale_image(target + b * size, x, image, by);
         else
           view_image(target + b * size, x, image, view, o.vary.reflect, by, scratch);
       });
