@@ -16,7 +16,9 @@ inline std::string scope_name(const Participant& participant) {
 
 /// The op of nodes i to `end` of a model: "fc1", or "fc1+relu1" of two that run as one.
 inline std::string op_name(const ModelGraph& graph, std::size_t i, std::size_t end) {
-  return i == end ? graph.name(i) : graph.name(i) + "+" + graph.name(end);
+  std::string name = graph.name(i);
+  while (i < end) name += "+" + graph.name(++i);
+  return name;
 }
 
 }  // namespace limbeck

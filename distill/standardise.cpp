@@ -23,7 +23,8 @@ Tensor Standardise::operator()(const Tensor& rows) const {
   if (!defined()) return rows;
   Tensor y = Tensor::empty({1, rows.dim(0), rows.dim(1)}, rows.dtype(), rows.device());
   if (rows.dim(0) > 0)
-    channel_norm_forward(y, rows.reshape(y.shape()), mean_, variance_, {}, {}, kEps);
+    channel_norm_forward(y, rows.reshape(y.shape()),
+                         {.mean = mean_, .variance = variance_, .eps = kEps});
   return y.reshape(rows.shape());
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include <limbeck/core/math.h>
+#include <limbeck/kernels/activation_functions.h>
 #include <limbeck/kernels/optional_data.h>
 #include <limbeck/kernels/gpu_types.cuh>
 #include <limbeck/kernels/warp.cuh>
@@ -127,7 +128,7 @@ LIMBECK_KERNEL channel_merge_kernel(float* mean, float* variance, const float* m
   variance[blockIdx.x] = squares[0] / count;
 }
 
-/// What a column is normalised with, and the parameters; null where there is none.
+/// What x is normalised with, and the parameters; null where there is none.
 template <class T>
 struct Norm {
   const float* mean;      // (N,G)
@@ -135,50 +136,99 @@ struct Norm {
   const T* weight;
   const T* bias;
   float eps;
+  bool relu;
 
   LIMBECK_DEVICE float scale(int c) const { return weight ? static_cast<float>(weight[c]) : 1.0f; }
   LIMBECK_DEVICE float shift(int c) const { return bias ? static_cast<float>(bias[c]) : 0.0f; }
-  LIMBECK_DEVICE float rstd(std::int64_t group) const {
-    return 1.0f / math::sqrt(variance[group] + eps);
-  }
 };
 
-LIMBECK_DEVICE std::int64_t group_of(const Part& part, const Cut& cut) {
-  return std::int64_t{part.n} * cut.G + part.c / cut.width();
-}
+/// What a thread's column is normalised with.
+struct Column {
+  std::int64_t group;
+  float center, rstd, scale, shift;
+
+  template <class T>
+  LIMBECK_DEVICE Column(const Part& part, const Cut& cut, const Norm<T>& norm)
+      : group(std::int64_t{part.n} * cut.G + part.c / cut.width()),
+        center(norm.mean[group]),
+        rstd(1.0f / math::sqrt(norm.variance[group] + norm.eps)),
+        scale(rstd * norm.scale(part.c)),
+        shift(norm.shift(part.c)) {}
+  template <class T>
+  LIMBECK_DEVICE T value(T x) const {
+    return T(math::fma(static_cast<float>(x) - center, scale, shift));
+  }
+  /// dy, or with relu 0 where the value is not above 0.
+  template <class T>
+  LIMBECK_DEVICE float gradient(T dy, T x, bool relu) const {
+    const auto g = static_cast<float>(dy);
+    return relu ? Relu{}(g, static_cast<float>(value(x))) : g;
+  }
+};
 
 /// Reads x and writes y.
 template <class T>
 LIMBECK_KERNEL channel_norm_forward_kernel(T* y, const T* x, Norm<T> norm, Cut cut) {
   const Part part(cut);
   if (!part.present) return;
-  const std::int64_t group = group_of(part, cut);
-  const float center = norm.mean[group], shift = norm.shift(part.c);
-  const float scale = norm.rstd(group) * norm.scale(part.c);
+  const Column column(part, cut, norm);
   part.each(cut, [&](std::int64_t i) {
-    y[i] = T(math::fma(static_cast<float>(x[i]) - center, scale, shift));
+    const T value = column.value(x[i]);
+    y[i] = norm.relu ? T(Relu{}(static_cast<float>(value))) : value;
   });
 }
 
-/// sums (2,N,slabs,C) of dy and of dy n.
+/// Reads x and skip and writes y.
 template <class T>
-LIMBECK_KERNEL channel_norm_sums_kernel(float* sums, const T* dy, const T* x, Norm<T> norm,
-                                        Cut cut) {
+LIMBECK_KERNEL channel_norm_add_relu_forward_kernel(T* y, const T* x, const T* skip, Norm<T> norm,
+                                                    Cut cut) {
+  const Part part(cut);
+  if (!part.present) return;
+  const Column column(part, cut, norm);
+  part.each(cut, [&](std::int64_t i) {
+    const T sum = T(static_cast<float>(column.value(x[i])) + static_cast<float>(skip[i]));
+    y[i] = T(Relu{}(static_cast<float>(sum)));
+  });
+}
+
+/// sums (2,N,slabs,C) of a column's g = gradient(column, element) and of g n.
+template <class T, class Fn>
+LIMBECK_DEVICE void sum_gradients(float* sums, const T* x, const Norm<T>& norm, const Cut& cut,
+                                  Fn gradient) {
   const Part part(cut);
   float sum[2] = {0, 0};
   if (part.present) {
-    const std::int64_t group = group_of(part, cut);
-    const float center = norm.mean[group], rstd = norm.rstd(group);
+    const Column column(part, cut, norm);
     part.each(cut, [&](std::int64_t i) {
-      const auto g = static_cast<float>(dy[i]);
+      const float g = gradient(column, i);
       sum[0] += g;
-      sum[1] = math::fma(g, (static_cast<float>(x[i]) - center) * rstd, sum[1]);
+      sum[1] = math::fma(g, (static_cast<float>(x[i]) - column.center) * column.rstd, sum[1]);
     });
   }
   Part::sum_column(sum);
   if (!part.writes()) return;
   sums[part.piece] = sum[0];
   sums[std::int64_t{cut.N} * cut.slabs * cut.C + part.piece] = sum[1];
+}
+
+/// Reads dy and x.
+template <class T>
+LIMBECK_KERNEL channel_norm_sums_kernel(float* sums, const T* dy, const T* x, Norm<T> norm,
+                                        Cut cut) {
+  sum_gradients(sums, x, norm, cut, [&](const Column& column, std::int64_t i) {
+    return column.gradient(dy[i], x[i], norm.relu);
+  });
+}
+
+/// Reads dy, y and x and writes dz.
+template <class T>
+LIMBECK_KERNEL channel_norm_add_relu_sums_kernel(float* sums, T* dz, const T* dy, const T* y,
+                                                 const T* x, Norm<T> norm, Cut cut) {
+  sum_gradients(sums, x, norm, cut, [&](const Column&, std::int64_t i) {
+    const float g = Relu{}(static_cast<float>(dy[i]), static_cast<float>(y[i]));
+    dz[i] = T(g);
+    return g;
+  });
 }
 
 /// One thread per sample and channel: adds up the slabs' sums.
@@ -221,22 +271,32 @@ LIMBECK_KERNEL channel_norm_backward_kernel(T* dx, const T* dy, const T* x, cons
                                             Norm<T> norm, Cut cut) {
   const Part part(cut);
   if (!part.present) return;
-  const std::int64_t group = group_of(part, cut);
-  const float rstd = norm.rstd(group), center = norm.mean[group];
-  const float scale = rstd * norm.scale(part.c);
-  const float shift = means ? rstd * means[group] : 0.0f;
-  const float slope = means ? rstd * rstd * means[std::int64_t{cut.N} * cut.G + group] : 0.0f;
+  const Column column(part, cut, norm);
+  const float rstd = column.rstd;
+  const float shift = means ? rstd * means[column.group] : 0.0f;
+  const float slope =
+      means ? rstd * rstd * means[std::int64_t{cut.N} * cut.G + column.group] : 0.0f;
   part.each(cut, [&](std::int64_t i) {
-    const float down = math::fma(static_cast<float>(x[i]) - center, slope, shift);
-    dx[i] = T(math::fma(static_cast<float>(dy[i]), scale, -down));
+    const float g = column.gradient(dy[i], x[i], norm.relu);
+    const float down = math::fma(static_cast<float>(x[i]) - column.center, slope, shift);
+    dx[i] = T(math::fma(g, column.scale, -down));
   });
 }
 
 template <class T>
-Norm<T> norm_of(const Tensor& mean, const Tensor& variance, const Tensor& weight,
-                const Tensor& bias, double eps) {
-  return {mean.data<float>(), variance.data<float>(), data_or_null<T>(weight),
-          data_or_null<T>(bias), static_cast<float>(eps)};
+Norm<T> norm_of(const ChannelNorm& norm) {
+  return {norm.mean.data<float>(),    norm.variance.data<float>(),  data_or_null<T>(norm.weight),
+          data_or_null<T>(norm.bias), static_cast<float>(norm.eps), norm.relu};
+}
+
+/// The slabs' sums, which `fill` is to launch a kernel for, added up.
+template <class Fill>
+void sum_slabs(Tensor& sum_dy, Tensor& sum_dyn, const Cut& cut, Fill fill) {
+  Tensor sums = Tensor::empty({2, cut.N, cut.slabs, cut.C}, DType::f32, sum_dy.device());
+  fill(sums.data<float>());
+  const unsigned blocks = gpu::blocks_for(std::int64_t{cut.N} * cut.C, kMergeThreads);
+  gpu::launch({"channel_norm_finish", blocks, kMergeThreads}, channel_norm_finish_kernel,
+              sum_dy.data<float>(), sum_dyn.data<float>(), sums.data<float>(), cut);
 }
 
 }  // namespace
@@ -255,47 +315,66 @@ void channel_statistics(Tensor& mean, Tensor& variance, const Tensor& x) {
               m2.data<float>(), cut);
 }
 
-void channel_norm_forward(Tensor& y, const Tensor& x, const Tensor& mean, const Tensor& variance,
-                          const Tensor& weight, const Tensor& bias, double eps) {
+void channel_norm_forward(Tensor& y, const Tensor& x, const ChannelNorm& norm) {
   if (x.numel() == 0) return;
-  const Cut cut(x, mean);
+  const Cut cut(x, norm.mean);
   gpu::visit_gpu_floating("channel_norm_forward", x.dtype(), [&]<class T>(TypeTag<T>) {
     gpu::launch(cut.launch("channel_norm_forward"), channel_norm_forward_kernel<T>, y.data<T>(),
-                x.data<T>(), norm_of<T>(mean, variance, weight, bias, eps), cut);
+                x.data<T>(), norm_of<T>(norm), cut);
+  });
+}
+
+void channel_norm_add_relu_forward(Tensor& y, const Tensor& x, const Tensor& skip,
+                                   const ChannelNorm& norm) {
+  if (x.numel() == 0) return;
+  const Cut cut(x, norm.mean);
+  gpu::visit_gpu_floating("channel_norm_add_relu_forward", x.dtype(), [&]<class T>(TypeTag<T>) {
+    gpu::launch(cut.launch("channel_norm_add_relu_forward"),
+                channel_norm_add_relu_forward_kernel<T>, y.data<T>(), x.data<T>(), skip.data<T>(),
+                norm_of<T>(norm), cut);
   });
 }
 
 void channel_norm_sums(Tensor& sum_dy, Tensor& sum_dyn, const Tensor& dy, const Tensor& x,
-                       const Tensor& mean, const Tensor& variance, double eps) {
+                       const ChannelNorm& norm) {
   if (x.numel() == 0) return;
-  const Cut cut(x, mean);
-  Tensor sums = Tensor::empty({2, cut.N, cut.slabs, cut.C}, DType::f32, x.device());
-  gpu::visit_gpu_floating("channel_norm_sums", x.dtype(), [&]<class T>(TypeTag<T>) {
-    gpu::launch(cut.launch("channel_norm_sums"), channel_norm_sums_kernel<T>, sums.data<float>(),
-                dy.data<T>(), x.data<T>(), norm_of<T>(mean, variance, Tensor(), Tensor(), eps),
-                cut);
+  const Cut cut(x, norm.mean);
+  sum_slabs(sum_dy, sum_dyn, cut, [&](float* sums) {
+    gpu::visit_gpu_floating("channel_norm_sums", x.dtype(), [&]<class T>(TypeTag<T>) {
+      gpu::launch(cut.launch("channel_norm_sums"), channel_norm_sums_kernel<T>, sums, dy.data<T>(),
+                  x.data<T>(), norm_of<T>(norm), cut);
+    });
   });
-  const unsigned blocks = gpu::blocks_for(std::int64_t{cut.N} * cut.C, kMergeThreads);
-  gpu::launch({"channel_norm_finish", blocks, kMergeThreads}, channel_norm_finish_kernel,
-              sum_dy.data<float>(), sum_dyn.data<float>(), sums.data<float>(), cut);
 }
 
-void channel_norm_backward(Tensor& dx, const Tensor& dy, const Tensor& x, const Tensor& mean,
-                           const Tensor& variance, const Tensor& weight, const Tensor& sum_dy,
-                           const Tensor& sum_dyn, double eps) {
+void channel_norm_add_relu_sums(Tensor& sum_dy, Tensor& sum_dyn, Tensor& dz, const Tensor& dy,
+                                const Tensor& y, const Tensor& x, const ChannelNorm& norm) {
   if (x.numel() == 0) return;
-  const Cut cut(x, mean);
+  const Cut cut(x, norm.mean);
+  sum_slabs(sum_dy, sum_dyn, cut, [&](float* sums) {
+    gpu::visit_gpu_floating("channel_norm_add_relu_sums", x.dtype(), [&]<class T>(TypeTag<T>) {
+      gpu::launch(cut.launch("channel_norm_add_relu_sums"), channel_norm_add_relu_sums_kernel<T>,
+                  sums, dz.data<T>(), dy.data<T>(), y.data<T>(), x.data<T>(), norm_of<T>(norm),
+                  cut);
+    });
+  });
+}
+
+void channel_norm_backward(Tensor& dx, const Tensor& dy, const Tensor& x, const ChannelNorm& norm,
+                           const Tensor& sum_dy, const Tensor& sum_dyn) {
+  if (x.numel() == 0) return;
+  const Cut cut(x, norm.mean);
   gpu::visit_gpu_floating("channel_norm_backward", x.dtype(), [&]<class T>(TypeTag<T>) {
-    const Norm<T> norm = norm_of<T>(mean, variance, weight, Tensor(), eps);
+    const Norm<T> on_gpu = norm_of<T>(norm);
     Tensor means;
     if (sum_dy.defined()) {
       means = Tensor::empty({2, cut.N, cut.G}, DType::f32, x.device());
       gpu::launch({"channel_norm_means", static_cast<unsigned>(cut.N * cut.G), gpu::kWarp},
                   channel_norm_means_kernel<T>, means.data<float>(), sum_dy.data<float>(),
-                  sum_dyn.data<float>(), norm, cut);
+                  sum_dyn.data<float>(), on_gpu, cut);
     }
     gpu::launch(cut.launch("channel_norm_backward"), channel_norm_backward_kernel<T>, dx.data<T>(),
-                dy.data<T>(), x.data<T>(), data_or_null<float>(means), norm, cut);
+                dy.data<T>(), x.data<T>(), data_or_null<float>(means), on_gpu, cut);
   });
 }
 

@@ -19,12 +19,20 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& options, DTy
 }
 
 Variable BatchNorm::forward(const Variable& x, Context& context) {
+  return normalise(x, context, {});
+}
+
+Variable BatchNorm::forward_relu(const Variable& x, Context& context, const Variable& skip) {
+  return normalise(x, context, {.relu = true, .skip = skip});
+}
+
+Variable BatchNorm::normalise(const Variable& x, Context& context, const AfterNorm& after) {
   output_shape(x.shape());
   const bool moves = context.statistics == Statistics::follow && context.training;
   if (!moves && context.statistics != Statistics::batch)
-    return frozen_batch_norm(x, weight_, bias_, running_, options_.eps);
+    return frozen_batch_norm(x, weight_, bias_, running_, options_.eps, after);
   const Variable y = batch_norm(x, weight_, bias_, moves ? running_ : RunningStatistics{},
-                                options_.momentum, options_.eps);
+                                options_.momentum, options_.eps, after);
   if (moves) ++*batches_.data<std::int64_t>();
   return y;
 }

@@ -22,6 +22,8 @@ class BatchNorm : public Module {
   explicit BatchNorm(std::int64_t channels, const BatchNormOptions& options = {},
                      DType dtype = DType::f32, Device device = Device::cpu());
   Variable forward(const Variable& x, Context& context) override;
+  /// relu(forward(x)), or relu(forward(x) + skip), as one op.
+  Variable forward_relu(const Variable& x, Context& context, const Variable& skip = {});
   Shape output_shape(const Shape& input) const override;
   std::vector<NamedParameter> parameters() override;
   std::vector<NamedBuffer> buffers() override;
@@ -29,6 +31,8 @@ class BatchNorm : public Module {
   const BatchNormOptions& options() const { return options_; }
 
  private:
+  Variable normalise(const Variable& x, Context& context, const AfterNorm& after);
+
   std::int64_t channels_;
   BatchNormOptions options_;
   Variable weight_, bias_;

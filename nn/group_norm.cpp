@@ -20,6 +20,11 @@ Variable GroupNorm::forward(const Variable& x, Context&) {
   return group_norm(x, groups_, weight_, bias_, eps_);
 }
 
+Variable GroupNorm::forward_relu(const Variable& x, const Variable& skip) {
+  output_shape(x.shape());
+  return group_norm(x, groups_, weight_, bias_, eps_, {.relu = true, .skip = skip});
+}
+
 Shape GroupNorm::output_shape(const Shape& input) const {
   LIMBECK_CHECK(input.rank() >= 2 && input[input.rank() - 1] == channels_, describe(),
                 ": input has shape ", input, "; expected (N,...,", channels_, ")");

@@ -14,6 +14,8 @@ class GroupNorm : public Module {
   GroupNorm(std::int64_t groups, std::int64_t channels, double eps = 1e-5, bool affine = true,
             DType dtype = DType::f32, Device device = Device::cpu());
   Variable forward(const Variable& x, Context& context) override;
+  /// relu(forward(x)), or relu(forward(x) + skip), as one op.
+  Variable forward_relu(const Variable& x, const Variable& skip = {});
   Shape output_shape(const Shape& input) const override;
   std::vector<NamedParameter> parameters() override;
   std::string describe() const override;

@@ -9,9 +9,7 @@
 #include <limbeck/autograd/concat.h>
 #include <limbeck/autograd/swiglu.h>
 #include <limbeck/core/trace.h>
-#include <limbeck/nn/activation.h>
-#include <limbeck/nn/conv2d.h>
-#include <limbeck/nn/linear.h>
+#include <limbeck/nn/fused_layer.h>
 #include <limbeck/nn/recompute.h>
 
 namespace limbeck {
@@ -127,17 +125,22 @@ void ModelGraph::find_last_readers() {
     for (const std::size_t input : node.from)
       if (readers[input]++ == 0) node.done.push_back(input);
   }
-  for (std::size_t i = 0; i + 1 < nodes_.size(); ++i)
-    nodes_[i].fused =
-        readers[i] == 1 && nodes_[i + 1].from[0] == i && runs_with(nodes_[i], nodes_[i + 1]);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) nodes_[i].fused = fused_after(i, readers);
 }
 
-/// Whether a layer has one op with the activation after it.
-bool ModelGraph::runs_with(const Node& node, const Node& next) {
-  const auto* activation = dynamic_cast<const ActivationLayer*>(next.layer.get());
-  if (!activation) return false;
-  return dynamic_cast<Linear*>(node.layer.get()) ||
-         (dynamic_cast<Conv2d*>(node.layer.get()) && activation->activation() == Activation::relu);
+std::size_t ModelGraph::fused_after(std::size_t i,
+                                    std::map<std::size_t, std::size_t>& readers) const {
+  const auto only_next_reads = [&](std::size_t node) {
+    if (node + 1 >= nodes_.size() || readers[node] != 1) return false;
+    const std::vector<std::size_t>& from = nodes_[node + 1].from;
+    return std::find(from.begin(), from.end(), node) != from.end();
+  };
+  if (!only_next_reads(i)) return 0;
+  const Module* layer = nodes_[i].layer.get();
+  const Node& next = nodes_[i + 1];
+  if (next.layer) return runs_with(layer, activation_of(next.layer.get())) ? 1 : 0;
+  const bool sum = next.join == Join::add && next.from.size() == 2 && only_next_reads(i + 1);
+  return sum && runs_with_sum(layer, activation_of(nodes_[i + 2].layer.get())) ? 2 : 0;
 }
 
 std::vector<std::size_t> ModelGraph::find(const std::string& pattern) const {
@@ -176,10 +179,22 @@ bool tapped(const std::vector<std::size_t>& taps, std::size_t first, std::size_t
 
 }  // namespace
 
+/// The last node of the op of node i, which has no tap before its end and none after i of which
+/// starts(node) says that it starts what is computed again.
+template <class Starts>
+std::size_t ModelGraph::end_of(std::size_t i, const std::vector<std::size_t>& taps,
+                               Starts starts) const {
+  const std::size_t end = i + nodes_.at(i).fused;
+  if (tapped(taps, i, end)) return i;
+  for (std::size_t node = i + 1; node <= end; ++node)
+    if (starts(node)) return i;
+  return end;
+}
+
 std::size_t ModelGraph::op_end(std::size_t i, const std::vector<std::size_t>& taps) const {
   for (const auto& segment : segments_)
     if (segment->first <= i && i < segment->last()) return kModelInput;
-  return nodes_.at(i).fused && !tapped(taps, i, i + 1) && !segment_at(i + 1) ? i + 1 : i;
+  return end_of(i, taps, [&](std::size_t node) { return segment_at(node); });
 }
 
 Variable ModelGraph::forward(const Variable& x, Context& context, const Pass& pass) {
@@ -191,8 +206,8 @@ Variable ModelGraph::forward(const Variable& x, Context& context, const Pass& pa
   };
   const std::size_t count = nodes_.size() - (pass.without_last ? 1 : 0);
   for (std::size_t i = 0; i < count; ++i) {
-    if (const std::size_t end = take(i, pass, values); end != kModelInput) {
-      i = end;
+    if (const std::size_t taken = take(i, pass, values); taken != kModelInput) {
+      i = taken;
     } else if (const auto* segment = recomputed(i)) {
       const std::size_t input = i == 0 ? kModelInput : i - 1, last = (*segment)->last();
       const Variable before = values[input];
@@ -202,8 +217,9 @@ Variable ModelGraph::forward(const Variable& x, Context& context, const Pass& pa
       i = last - 1;
       values[i] = run(*segment, before, context);
     } else {
-      const bool alone = tapped(pass.taps, i, i + 1) || recomputed(i + 1);
-      i = compute(nodes_, 0, i, alone, values, context, packed_weight(pass, i));
+      const std::size_t end = end_of(i, pass.taps, recomputed);
+      compute(nodes_, 0, i, end, values, context, packed_weight(pass, i));
+      i = end;
     }
     if (tapped(pass.taps, i, i + 1)) pass.tap(i, values[i]);
   }
@@ -212,9 +228,9 @@ Variable ModelGraph::forward(const Variable& x, Context& context, const Pass& pa
 
 /// Takes the value of the op at node i from those given; returns its last node, or kModelInput.
 std::size_t ModelGraph::take(std::size_t i, const Pass& pass, Values& values) const {
-  for (const std::size_t end : {i, i + 1}) {
+  for (std::size_t end = i; end <= i + nodes_[i].fused; ++end) {
     const auto given = pass.given.find(end);
-    if (given == pass.given.end() || (end > i && !nodes_[i].fused)) continue;
+    if (given == pass.given.end()) continue;
     for (std::size_t node = i; node <= end; ++node)
       for (const std::size_t input : nodes_[node].done) values[input] = Variable();
     values[end] = given->second;
@@ -229,35 +245,33 @@ namespace {
 template <class Nodes>
 std::string scope_name(const Nodes& nodes, std::size_t i, std::size_t end) {
   if (!traces(TraceKind::node)) return {};
-  return i == end ? nodes[i].name : nodes[i].name + "+" + nodes[end].name;
+  std::string name = nodes[i].name;
+  while (i < end) name += "+" + nodes[++i].name;
+  return name;
 }
 
 }  // namespace
 
-/// Computes node i of `nodes`, the first of which is `first`, or, unless `alone`, it and the
-/// activation after it as one op; returns which node it has computed.
-std::size_t ModelGraph::compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
-                                bool alone, Values& values, Context& context,
-                                const PackedWeight& packed) {
+/// Computes nodes i to `end` of `nodes`, the first of which is `first`, as one op.
+void ModelGraph::compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
+                         std::size_t end, Values& values, Context& context,
+                         const PackedWeight& packed) {
   const Node& node = nodes[i - first];
-  std::vector<Variable> inputs;
-  for (const std::size_t input : node.from) inputs.push_back(values[input]);
-  for (const std::size_t input : node.done) values[input] = Variable();
-  const std::size_t end = node.fused && !alone ? i + 1 : i;
+  std::vector<Variable> inputs;  // of a fused op its layer's, then what is added
+  for (std::size_t part = i; part <= end; ++part)
+    for (const std::size_t input : nodes[part - first].from)
+      if (part == i || input != part - 1) inputs.push_back(values[input]);
+  for (std::size_t part = i; part <= end; ++part)
+    for (const std::size_t input : nodes[part - first].done) values[input] = Variable();
   const TraceScope scope(scope_name(nodes, i - first, end - first), TraceKind::node);
-  const auto activation = [&] {
-    return end == i ? Activation::none
-                    : static_cast<const ActivationLayer&>(*nodes[end - first].layer).activation();
-  };
-  auto* linear = dynamic_cast<Linear*>(node.layer.get());
-  if (linear && (end > i || !packed.empty()))
-    values[end] = linear->forward_fused(inputs[0], activation(), packed);
-  else if (end > i)
-    values[end] = static_cast<Conv2d&>(*node.layer).forward_relu(inputs[0]);
+  if (end > i || !packed.empty())
+    values[end] =
+        forward_fused(*node.layer, inputs[0], context,
+                      end == i ? Activation::none : activation_of(nodes[end - first].layer.get()),
+                      inputs.size() > 1 ? inputs[1] : Variable(), packed);
   else
     values[i] =
         node.layer ? node.layer->forward(inputs[0], context) : join_values(node.join, inputs);
-  return end;
 }
 
 /// A pass over a segment, of which only x and the result are kept.
@@ -270,8 +284,10 @@ Variable ModelGraph::run(const std::shared_ptr<const Segment>& segment, const Va
   return limbeck::recompute(x, parameters, context, [segment](const Variable& in, Context& again) {
     const std::size_t first = segment->first, last = segment->last();
     Values values(last, first == 0 ? kModelInput : first - 1, in);
-    for (std::size_t i = first; i < last; ++i)
-      i = compute(segment->nodes, first, i, false, values, again);
+    for (std::size_t i = first, end; i < last; i = end + 1) {
+      end = i + segment->nodes[i - first].fused;
+      compute(segment->nodes, first, i, end, values, again);
+    }
     return values[last - 1];
   });
 }
@@ -305,7 +321,8 @@ void ModelGraph::recompute(std::size_t first, std::size_t last) {
   Segment segment{first,
                   {nodes_.begin() + static_cast<std::ptrdiff_t>(first),
                    nodes_.begin() + static_cast<std::ptrdiff_t>(last)}};
-  segment.nodes.back().fused = false;  // with what comes after the segment
+  for (std::size_t i = first; i < last; ++i)  // none with what comes after the segment
+    if (i + nodes_[i].fused >= last) segment.nodes[i - first].fused = 0;
   segments_.push_back(std::make_shared<const Segment>(std::move(segment)));
 }
 

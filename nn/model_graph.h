@@ -20,8 +20,9 @@ enum class Join { add, mul, concat, swiglu };
 
 /// A list of named nodes, each a layer of one input or a join of several, which come earlier in the
 /// list; the last one's output is the model's. An empty graph is the identity. Parameters are named
-/// "<node>.<parameter>". A Linear whose only reader is an activation just after it, or a Conv2d and
-/// a relu, runs with it as one op, with the same values.
+/// "<node>.<parameter>". A Linear whose only reader is an activation just after it runs with it as
+/// one op, with the same values; so do a Conv2d, a BatchNorm or a GroupNorm and a relu, and such a
+/// norm, an add of two just after it and the relu after that.
 class ModelGraph : public Module {
  public:
   /// Stands for the model's input in `from`.
@@ -71,8 +72,8 @@ class ModelGraph : public Module {
   Variable forward(const Variable& x, Context& context, const Pass& pass);
   Variable forward(const Variable& x, Context& context, const std::vector<std::size_t>& taps,
                    const std::function<void(std::size_t, const Variable&)>& tap);
-  /// The node whose value the op of node i makes when `taps` are tapped: i, or the activation after
-  /// it. What is computed again is no op of its own: kModelInput.
+  /// The node whose value the op of node i makes when `taps` are tapped: i, or the last one of
+  /// those that run with it. What is computed again is no op of its own: kModelInput.
   std::size_t op_end(std::size_t i, const std::vector<std::size_t>& taps) const;
   /// Those of node i's inputs that nobody reads after it.
   const std::vector<std::size_t>& last_read(std::size_t i) const { return nodes_.at(i).done; }
@@ -93,7 +94,7 @@ class ModelGraph : public Module {
     std::shared_ptr<Module> layer;  ///< null for a join
     Join join = Join::add;
     std::vector<std::size_t> done;  ///< inputs that nobody reads after this node
-    bool fused = false;             ///< a layer that runs with the activation after it
+    std::size_t fused = 0;          ///< nodes after it that run with it as one op
   };
   /// Nodes [first, first + nodes.size()), computed again in backward: shared with the graphs that
   /// are still to run it.
@@ -103,14 +104,16 @@ class ModelGraph : public Module {
     std::size_t last() const { return first + nodes.size(); }
   };
   class Values;
-  static std::size_t compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
-                             bool alone, Values& values, Context& context,
-                             const PackedWeight& packed = {});
+  static void compute(std::span<const Node> nodes, std::size_t first, std::size_t i,
+                      std::size_t end, Values& values, Context& context,
+                      const PackedWeight& packed = {});
+  template <class Starts>
+  std::size_t end_of(std::size_t i, const std::vector<std::size_t>& taps, Starts starts) const;
   std::size_t take(std::size_t i, const Pass& pass, Values& values) const;
   static Variable run(const std::shared_ptr<const Segment>& segment, const Variable& x,
                       Context& context);
   const std::shared_ptr<const Segment>* segment_at(std::size_t i) const;
-  static bool runs_with(const Node& node, const Node& next);
+  std::size_t fused_after(std::size_t i, std::map<std::size_t, std::size_t>& readers) const;
   void append(Node node);
   std::size_t resolve(const std::string& from, const std::string& reader) const;
   void find_last_readers();

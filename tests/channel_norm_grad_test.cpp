@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of batch norm and group norm as differentiable ops.
 #include <limbeck/autograd/channel_norm.h>
+
+#include <limbeck/autograd/activation.h>
+#include <limbeck/autograd/arithmetic.h>
 #include <limbeck/autograd/grad_check.h>
 #include <limbeck/tests/device_test.h>
 
@@ -12,6 +15,34 @@ class ChannelNormGradTest : public DeviceTest {
   Tensor statistics(const std::vector<double>& values) const {
     const DType kept = dtype() == DType::f64 ? DType::f64 : DType::f32;
     return Tensor::from(values, {static_cast<std::int64_t>(values.size())}).to(kept).to(device());
+  }
+
+  enum class Kind { batch, frozen, group };
+  /// The result, the gradients of x, weight, bias and skip, and the running statistics, of a norm
+  /// and what follows it as one op or as several; `needs` says whose gradients are.
+  std::vector<Tensor> pass(Kind kind, bool one_op, bool with_skip, const std::string& needs) const {
+    const Shape s{2, 3, 2, 4};
+    const auto variable = [&](const char* name, const Shape& shape, std::uint64_t seed) {
+      return Variable(make(random_values(shape.numel(), 1, seed), shape),
+                      needs.find(name) != std::string::npos);
+    };
+    const Variable x = variable("x", s, 1), w = variable("w", {4}, 2), b = variable("b", {4}, 3);
+    const Variable skip = with_skip ? variable("skip", s, 4) : Variable();
+    const RunningStatistics running = {statistics({0, 1, -1, 0}), statistics({1, 2, 1, 1})};
+    const AfterNorm after = one_op ? AfterNorm{true, skip} : AfterNorm{};
+    Variable y = kind == Kind::batch    ? batch_norm(x, w, b, running, 0.1, 1e-3, after)
+                 : kind == Kind::frozen ? frozen_batch_norm(x, w, b, running, 1e-3, after)
+                                        : group_norm(x, 2, w, b, 1e-3, after);
+    if (!one_op && with_skip) y = add(skip, y);
+    if (!one_op) y = activation(y, Activation::relu);
+    std::vector<Tensor> all = {y.value(), running.mean, running.variance};
+    if (!y.requires_grad()) return all;
+    y.backward(make(random_values(s.numel(), 1, 5), s));
+    for (const Variable& v : {x, w, b, skip}) {
+      EXPECT_EQ(v.grad().defined(), v.requires_grad());
+      if (v.requires_grad()) all.push_back(v.grad());
+    }
+    return all;
   }
 };
 LIMBECK_INSTANTIATE_DEVICE_TEST(ChannelNormGradTest);
@@ -57,6 +88,34 @@ TEST_P(ChannelNormGradTest, GroupNormHandNumbers) {
   expect_close(x.grad(), {0.1875, -0.1875, 0, 0, 0, 0, 0, 0}, 4 * tolerance());
 }
 
+TEST_P(ChannelNormGradTest, OneOpHasTheBitsOfSeveral) {
+  for (const Kind kind : {Kind::batch, Kind::frozen, Kind::group})
+    for (const bool with_skip : {false, true})
+      for (const char* needs : {"x w b skip", "x", "w", "skip", "x skip", "none"}) {
+        const auto one = pass(kind, true, with_skip, needs);
+        const auto several = pass(kind, false, with_skip, needs);
+        ASSERT_EQ(one.size(), several.size());
+        for (std::size_t i = 0; i < one.size(); ++i)
+          EXPECT_TRUE(same_bytes(one[i], several[i]))
+              << i << " of norm " << static_cast<int>(kind) << ", needs " << needs
+              << (with_skip ? ", with skip" : "");
+      }
+}
+
+// relu(norm(x) + x): both gradients are added in x's.
+TEST_P(ChannelNormGradTest, MaySkipItself) {
+  const Tensor values = make(random_values(40), {10, 4});
+  const Variable x(values, true), z(values, true);
+  const Variable y = batch_norm(x, {}, {}, {}, 0.1, 1e-3, {.relu = true, .skip = x});
+  const Variable several =
+      activation(add(batch_norm(z, {}, {}, {}, 0.1, 1e-3), z), Activation::relu);
+  const Tensor dy = make(random_values(40, 1, 2), {10, 4});
+  y.backward(dy);
+  several.backward(dy);
+  EXPECT_TRUE(same_bytes(y.value(), several.value()));
+  EXPECT_TRUE(same_bytes(x.grad(), z.grad()));
+}
+
 TEST(ChannelNormGrad, Gradients) {  // 1e-6: h^2 f'''/6
   const Tensor x = Tensor::from(random_values(2 * 3 * 2 * 6, 3), {2, 3, 2, 6});
   const Tensor w = Tensor::from(random_values(6, 1, 2), {6});
@@ -70,6 +129,19 @@ TEST(ChannelNormGrad, Gradients) {  // 1e-6: h^2 f'''/6
   check(grad_check([&](auto v) { return frozen_batch_norm(v[0], v[1], v[2], frozen); }, {x, w, b}));
   check(grad_check([](auto v) { return group_norm(v[0], 2, v[1], v[2], 1e-2); }, {x, w, b}));
   check(grad_check([](auto v) { return group_norm(v[0], 6, v[1], {}, 1e-2); }, {x, w}));
+  // No element of these is within h of the relu's edge.
+  const Tensor skip = Tensor::from(random_values(x.numel(), 1, 4), x.shape());
+  const auto relu = [&](auto norm) {
+    check(grad_check([&](auto v) { return norm(v, AfterNorm{true, {}}); }, {x, w, b}));
+    check(grad_check([&](auto v) { return norm(v, AfterNorm{true, v[3]}); }, {x, w, b, skip}));
+  };
+  relu([](auto v, const AfterNorm& after) {
+    return batch_norm(v[0], v[1], v[2], {}, 0.1, 1e-2, after);
+  });
+  relu([&](auto v, const AfterNorm& after) {
+    return frozen_batch_norm(v[0], v[1], v[2], frozen, 1e-5, after);
+  });
+  relu([](auto v, const AfterNorm& after) { return group_norm(v[0], 2, v[1], v[2], 1e-2, after); });
 }
 
 TEST(ChannelNormGrad, Rejections) {
@@ -91,6 +163,10 @@ TEST(ChannelNormGrad, Rejections) {
                "group_norm: 3 groups of 4 channels; expected a divisor");
   expect_error([&] { group_norm(Variable(Tensor::zeros({4})), 2, {}, {}); },
                "group_norm: x has shape (4)");
+  expect_error([&] { group_norm(rows, 2, {}, {}, 1, {.relu = false, .skip = rows}); },
+               "group_norm: a skip is added and no relu follows; expected one");
+  expect_error([&] { batch_norm(rows, {}, {}, {}, 0.1, 1, {.relu = true, .skip = x}); },
+               "batch_norm: skip is f32(1,4), x f32(3,4); expected equal ones");
 }
 
 }  // namespace

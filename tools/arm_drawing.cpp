@@ -74,11 +74,14 @@ Stage set_stage(const Experiment& experiment, const Arm& arm, const Shape& input
   return stage;
 }
 
-std::string inputs_of(const ModelGraph& graph, std::size_t node) {
+/// What the op of nodes first to `last` reads.
+std::string inputs_of(const ModelGraph& graph, std::size_t first, std::size_t last) {
   std::string text;
-  for (const std::size_t from : graph.inputs(node))
-    text += (text.empty() ? "" : ", ") +
-            (from == ModelGraph::kModelInput ? ModelGraph::kInput : graph.name(from));
+  for (std::size_t node = first; node <= last; ++node)
+    for (const std::size_t from : graph.inputs(node))
+      if (node == first || from != node - 1)
+        text += (text.empty() ? "" : ", ") +
+                (from == ModelGraph::kModelInput ? ModelGraph::kInput : graph.name(from));
   return text;
 }
 
@@ -112,8 +115,9 @@ class Drawing {
     for (std::size_t i = 0; i < graph_.size(); ++i) {
       const std::size_t first = i, end = op_end(i);
       std::string layer = graph_.describe(first);
-      if (end > first) layer += " + " + graph_.describe(end);
-      rows.push_back({op_name(graph_, first, end), layer, inputs_of(graph_, first),
+      for (std::size_t part = first + 1; part <= end; ++part)
+        layer += " + " + graph_.describe(part);
+      rows.push_back({op_name(graph_, first, end), layer, inputs_of(graph_, first, end),
                       without_batch(shapes[end]).str(), tapped(end), joined(first),
                       freed_after(end)});
       i = end;

@@ -117,6 +117,8 @@ bool is_table(const std::string& type) {
   return type == "embedding" || type == "position_embedding";
 }
 
+constexpr std::size_t kLayersOfOneOp = 3;  // at most: a norm, an addition and a relu
+
 /// Forward and backward of one node.
 struct Passes {
   Work forward, backward;
@@ -201,17 +203,20 @@ Works works_of(const std::string& participant, const ModelSpec& spec, std::int64
     if (learns) works[participant + "/" + node + kBackward] = passes.backward;
   };
   for (std::size_t i = 0; i < costs.size(); ++i) {
-    const Passes own = passes_of(costs[i], spec.layers[i].type, count, dtype);
-    put(costs[i].name, own);
-    if (i + 1 == costs.size()) continue;
-    const Passes next = passes_of(costs[i + 1], spec.layers[i + 1].type, count, dtype);
-    // Written by the one, read by the other; and the gradient the other way.
-    const double between = 2 * count * static_cast<double>(costs[i].activation_bytes) *
-                           static_cast<double>(dtype_size(dtype)) / 4;
-    Passes both = {own.forward + next.forward, own.backward + next.backward};
-    both.forward.bytes -= between;
-    both.backward.bytes -= between;
-    put(costs[i].name + "+" + costs[i + 1].name, both);
+    Passes all = passes_of(costs[i], spec.layers[i].type, count, dtype);
+    std::string name = costs[i].name;
+    put(name, all);
+    for (std::size_t k = i + 1; k < costs.size() && k < i + kLayersOfOneOp; ++k) {
+      const Passes next = passes_of(costs[k], spec.layers[k].type, count, dtype);
+      // Written by the one, read by the other; and the gradient the other way.
+      const double between = 2 * count * static_cast<double>(costs[k - 1].activation_bytes) *
+                             static_cast<double>(dtype_size(dtype)) / 4;
+      all = {all.forward + next.forward, all.backward + next.backward};
+      all.forward.bytes -= between;
+      all.backward.bytes -= between;
+      name += "+" + costs[k].name;
+      put(name, all);
+    }
   }
   return works;
 }

@@ -22,7 +22,7 @@ set(LIMBECK_SIMT_TESTS simt simt_async_copy simt_bulk_copy simt_cluster simt_mis
 # own (LIMBECK_GPU=off), and take most of the compiler's time in this one.
 if(LIMBECK_SANITIZE)
   list(APPEND LIMBECK_SIMT_FLAGS -O1)
-  foreach(twin IN LISTS LIMBECK_OPS ITEMS depthwise gemm onednn onednn_conv2d onednn_matmul)
+  foreach(twin IN LISTS LIMBECK_OPS ITEMS channel_statistics depthwise gemm onednn onednn_conv2d onednn_matmul)
     set_source_files_properties(kernels/${twin}.cpp PROPERTIES COMPILE_OPTIONS -fno-sanitize=all)
   endforeach()
 endif()

@@ -9,7 +9,8 @@ namespace limbeck {
 
 void bench_channel_norm(Bench& bench) {
   struct Slot {
-    Tensor mean, variance, sum_dy, sum_dyn, y, dx, x, dy, weight, bias;
+    ChannelNorm norm;
+    Tensor sum_dy, sum_dyn, y, dx, x, dy, skip;
   };
   struct Case {
     Shape x;
@@ -20,30 +21,51 @@ void bench_channel_norm(Bench& bench) {
                           Case{{1, 3136, 512}, 512}, Case{{64, 256, 64}, 8}}) {
       const std::int64_t N = c.x[0], C = c.x[2];
       const auto make = [&] {
-        Slot s{bench.zeros({N, c.G}),       bench.zeros({N, c.G}),
-               bench.zeros({N, C}),         bench.zeros({N, C}),
-               bench.zeros(c.x, dtype),     bench.zeros(c.x, dtype),
-               bench.random(c.x, 4, dtype), bench.random(c.x, 1, dtype),
-               bench.random({C}, 1, dtype), bench.random({C}, 1, dtype)};
-        channel_statistics(s.mean, s.variance, s.x);
-        channel_norm_sums(s.sum_dy, s.sum_dyn, s.dy, s.x, s.mean, s.variance, 1e-5);
+        Slot s{{.mean = bench.zeros({N, c.G}),
+                .variance = bench.zeros({N, c.G}),
+                .weight = bench.random({C}, 1, dtype),
+                .bias = bench.random({C}, 1, dtype)},
+               bench.zeros({N, C}),
+               bench.zeros({N, C}),
+               bench.zeros(c.x, dtype),
+               bench.zeros(c.x, dtype),
+               bench.random(c.x, 4, dtype),
+               bench.random(c.x, 1, dtype),
+               bench.random(c.x, 1, dtype)};
+        channel_statistics(s.norm.mean, s.norm.variance, s.x);
+        channel_norm_sums(s.sum_dy, s.sum_dyn, s.dy, s.x, s.norm);
+        channel_norm_add_relu_forward(s.y, s.x, s.skip, s.norm);
+        return s;
+      };
+      const auto make_relu = [&] {
+        Slot s = make();
+        s.norm.relu = true;
         return s;
       };
       const double bytes =
           static_cast<double>(dtype_size(dtype)) * static_cast<double>(c.x.numel());
       const std::string text = detail::concat("x", c.x, " G=", c.G, " ", dtype);
-      bench.time("channel_norm/statistics", text, {.bytes = bytes}, make,
-                 [](Slot& s) { channel_statistics(s.mean, s.variance, s.x); });
-      bench.time("channel_norm/forward", text, {.bytes = 2 * bytes}, make, [](Slot& s) {
-        channel_norm_forward(s.y, s.x, s.mean, s.variance, s.weight, s.bias, 1e-5);
+      const auto time = [&](const std::string& pass, double tensors, auto made, auto body) {
+        bench.time("channel_norm/" + pass, text, {.bytes = tensors * bytes}, made, body);
+      };
+      const auto forward = [](Slot& s) { channel_norm_forward(s.y, s.x, s.norm); };
+      const auto sums = [](Slot& s) { channel_norm_sums(s.sum_dy, s.sum_dyn, s.dy, s.x, s.norm); };
+      const auto backward = [](Slot& s) {
+        channel_norm_backward(s.dx, s.dy, s.x, s.norm, s.sum_dy, s.sum_dyn);
+      };
+      time("statistics", 1, make,
+           [](Slot& s) { channel_statistics(s.norm.mean, s.norm.variance, s.x); });
+      time("forward", 2, make, forward);
+      time("forward, relu", 2, make_relu, forward);
+      time("forward, add and relu", 3, make,
+           [](Slot& s) { channel_norm_add_relu_forward(s.y, s.x, s.skip, s.norm); });
+      time("sums", 2, make, sums);
+      time("sums, relu", 2, make_relu, sums);
+      time("sums, add and relu", 4, make, [](Slot& s) {
+        channel_norm_add_relu_sums(s.sum_dy, s.sum_dyn, s.dy, s.dy, s.y, s.x, s.norm);
       });
-      bench.time("channel_norm/sums", text, {.bytes = 2 * bytes}, make, [](Slot& s) {
-        channel_norm_sums(s.sum_dy, s.sum_dyn, s.dy, s.x, s.mean, s.variance, 1e-5);
-      });
-      bench.time("channel_norm/backward", text, {.bytes = 3 * bytes}, make, [](Slot& s) {
-        channel_norm_backward(s.dx, s.dy, s.x, s.mean, s.variance, s.weight, s.sum_dy, s.sum_dyn,
-                              1e-5);
-      });
+      time("backward", 3, make, backward);
+      time("backward, relu", 3, make_relu, backward);
     }
 }
 
