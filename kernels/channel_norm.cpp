@@ -102,7 +102,8 @@ Tensor expanded(const Tensor& parameter, std::int64_t C, F value) {
 
 /// What an element is computed from, each field (N,width): a row has all channels, and again and
 /// again where they are few, so that one loop serves several rows of x.
-/// Forward: y = (x - center) scale + bias. Backward: dx = dy scale - (x - center) slope - shift.
+/// Forward: y = (x - center) scale + bias. Backward: dx = dy scale + (x - center) slope + shift; a
+/// minus of that sum would become part of the fma for some instruction sets, and turn its zeros.
 template <class F>
 struct Coefficients {
   std::int64_t width;
@@ -145,8 +146,8 @@ struct Coefficients {
         const F root = rstd[n * width + first];
         for (std::int64_t c = first; c < first + members; ++c)
           for (std::int64_t i = n * width + c; i < (n + 1) * width; i += C) {
-            shift[i] = root * (g / count);
-            slope[i] = root * root * (gn / count);
+            shift[i] = -(root * (g / count));
+            slope[i] = -(root * root * (gn / count));
           }
       }
   }
@@ -260,7 +261,7 @@ void map_backward(Tensor& dx, const Tensor& x, const ChannelNorm& norm, const Te
       for (std::int64_t c = 0; c < columns; ++c) {
         const F apart = static_cast<F>(in[i + c]) - center[c];
         const F g = gradient(math::fma(apart, scale[c], bias[c]), i + c);
-        out[i + c] = math::fma(g, scale[c], -math::fma(apart, slope[c], shift[c]));
+        out[i + c] = math::fma(g, scale[c], math::fma(apart, slope[c], shift[c]));
       }
     });
   });
