@@ -153,6 +153,8 @@ void JointForward::run_joined(std::vector<Running>& running) const {
         present.push_back(at);
     if (present.size() < 2) continue;
     const Variable& x = running[present[0].participant].x;
+    if (!x.value().device().is_cuda() && joined_bytes(plan_, present, x.shape()) > kMaxJoinedBytes)
+      continue;
     const bool all = present.size() == group.layers.size();
     const TraceScope scope(joined_name(present, plan_, participants_), TraceKind::node);
     const std::vector<Variable> values =

@@ -23,7 +23,8 @@ struct JointPass {
 };
 
 /// look() at every participant that the learners need, as one plan (distill/joint_plan.h):
-/// - layers of several models that read the same tensor are one product;
+/// - layers of several models that read the same tensor are one product, on the CPU where their
+///   results stay in the cache;
 /// - a frozen model's value is dropped after its last reader, and a tap that only a code is made of
 ///   as soon as that is there;
 /// - on a GPU the models run side by side, on the CPU a frozen model whose values are large runs in

@@ -208,6 +208,17 @@ JointPlan make_joint_plan(const std::vector<Participant>& participants,
   return plan;
 }
 
+std::size_t joined_bytes(const JointPlan& plan, const std::vector<JoinedLayer>& layers,
+                         const Shape& batch) {
+  std::size_t bytes = 0;
+  for (const auto& [participant, node] : layers) {
+    ModelGraph& graph = *plan.models[participant].graph;
+    const std::int64_t elements = graph.layer(node)->output_shape(batch).numel();
+    bytes += static_cast<std::size_t>(elements) * dtype_size(dtype_of(graph));
+  }
+  return bytes;
+}
+
 std::int64_t rows_in_cache(ModelGraph& graph, const Shape& batch) {
   constexpr std::int64_t kCacheElements = 256 * 1024;         // 1 MiB of f32
   constexpr std::int64_t kFewElements = 32 * kCacheElements;  // below, shares cost up to 4 %

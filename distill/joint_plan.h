@@ -31,6 +31,10 @@ struct PlannedModel {
   std::map<std::size_t, PackedWeight> packed = {};  ///< of a frozen model's Linear nodes
 };
 
+/// Layers that are joined are computed apart on the CPU where their results are larger together:
+/// they would have left a core's cache before they are read.
+inline constexpr std::size_t kMaxJoinedBytes = std::size_t{4} << 20;
+
 /// A frozen model's weights are packed up to this size: of larger ones there is no second copy.
 inline constexpr std::size_t kMaxPackedBytes = std::size_t{16} << 20;
 
@@ -57,6 +61,10 @@ struct JointPlan {
 /// the plan lives.
 JointPlan make_joint_plan(const std::vector<Participant>& participants,
                           const std::vector<Lesson>& lessons, bool pack_frozen = false);
+
+/// What layers that are joined write for a batch of inputs.
+std::size_t joined_bytes(const JointPlan& plan, const std::vector<JoinedLayer>& layers,
+                         const Shape& batch);
 
 /// The rows of a batch at a time at which a frozen model runs on the CPU: few enough that what its
 /// widest layer reads and writes stays in a core's cache. All rows where that is no more than 32

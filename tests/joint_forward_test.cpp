@@ -2,9 +2,12 @@
 // The models of a run as one plan against the same models run apart: every bit, in every mode.
 #include <limbeck/distill/joint_forward.h>
 
+#include <algorithm>
+
 #include <limbeck/core/backend.h>
 #include <limbeck/core/dispatch.h>
 #include <limbeck/core/pool.h>
+#include <limbeck/core/trace.h>
 #include <limbeck/distill/hint.h>
 #include <limbeck/distill/learner.h>
 #include <limbeck/nn/model.h>
@@ -174,6 +177,29 @@ TEST_P(JointForwardTest, ConvolutionsOfOneWindowAreJoined) {
   }
   EXPECT_EQ(joint.joint->plan().joined.size(), 1u);
   expect_same_models(joint, apart);
+}
+
+// 4 + 8 channels of 256 images of 32 x 32 are 12 MiB in f32: on the CPU each model computes its
+// own, and the bits are the same.
+TEST_P(JointForwardTest, LargeResultsAreNotJoinedOnTheCpu) {
+  Two joint(lenet(4, 32), lenet(8, 32), dtype(), device());
+  Two apart(lenet(4, 32), lenet(8, 32), dtype(), device());
+  for (Two* t : {&joint, &apart}) {
+    t->teach(0);
+    t->begin(t == &joint);
+  }
+  const JointPlan& plan = joint.joint->plan();
+  const std::int64_t rows = device().is_cuda() ? 8 : 256;  // an emulated GPU takes its time
+  const Batch images = batch({rows, 32, 32, 1});
+  const std::size_t bytes = joined_bytes(plan, plan.joined.at(0).layers, images.x.shape());
+  EXPECT_EQ(bytes, static_cast<std::size_t>(rows) * 32 * 32 * 12 * dtype_size(dtype()));
+  Tracer tracer(device());
+  expect_same(joint.look_at(images)[1].logits.value(), apart.look_at(images)[1].logits.value(), "");
+  const auto events = tracer.events();
+  const bool together = std::any_of(events.begin(), events.end(), [](const TraceEvent& e) {
+    return e.name == "small/conv1+relu1 & big/conv1+relu1";
+  });
+  EXPECT_EQ(together, device().is_cuda());
 }
 
 // The small model's padding has a row that is not trained; the big one has none.

@@ -18,6 +18,7 @@ struct Stage {
   std::vector<ModelSpec> specs;
   std::vector<Participant> participants;
   std::vector<Lesson> lessons;
+  std::int64_t rows = 0;  ///< of a batch, or a part of one, that runs at once
 
   void add(const std::string& name, ModelSpec spec, const Shape& input, DType dtype, bool learns) {
     if (spec.input.rank() == 0) spec.input = input;
@@ -51,6 +52,7 @@ DType source_dtype(const Experiment& experiment, const std::string& source) {
 Stage set_stage(const Experiment& experiment, const Arm& arm, const Shape& input) {
   const DistillConfig& config = *arm.distill;
   Stage stage;
+  stage.rows = (arm.recipe.batch + arm.recipe.accumulate - 1) / arm.recipe.accumulate;
   if (arm.partner) {
     const std::size_t teacher = config.students;
     for (std::size_t i = 0; i < teacher; ++i)
@@ -143,10 +145,13 @@ class Drawing {
       const bool part = std::any_of(
           group.layers.begin(), group.layers.end(),
           [&](const JoinedLayer& l) { return l.participant == number_ && l.node == node; });
+      if (!part) continue;
       for (const auto& [participant, other] : group.layers)
-        if (part && participant != number_)
+        if (participant != number_)
           text += (text.empty() ? "" : ", ") + stage_.participants[participant].name + "/" +
                   plan_.models[participant].graph->name(other);
+      const Shape batch = with_batch(stage_.specs[number_].input, stage_.rows);
+      if (joined_bytes(plan_, group.layers, batch) > kMaxJoinedBytes) text += " on a GPU";
     }
     return text;
   }
