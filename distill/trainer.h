@@ -55,7 +55,6 @@ struct Progress {
   std::int64_t total_steps = 0;
   std::int64_t epoch = 0;  ///< of the last step, from 0
   double loss = 0;  ///< of all learners together, mean over the batches since the last report
-  std::vector<float> losses = {};  ///< of each of these
   double lr = 0;                   ///< of the last step, the first learner's
 };
 
