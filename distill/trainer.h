@@ -55,7 +55,8 @@ struct Progress {
   std::int64_t total_steps = 0;
   std::int64_t epoch = 0;  ///< of the last step, from 0
   double loss = 0;  ///< of all learners together, mean over the batches since the last report
-  double lr = 0;                   ///< of the last step, the first learner's
+  double lr = 0;    ///< of the last step, the first learner's
+  std::vector<float> losses = {};  ///< of each of these batches
 };
 
 /// One training run. In MathMode::exact on the CPU the weights it ends in are a function of models,
