@@ -242,14 +242,22 @@ struct Blocks {
 // and a small layer is not shared at all.
 constexpr Index kBlockWork = 1 << 18;
 
-// Blocks enough for all threads to end together; columns are split first, since every block of rows
-// packs its own copy of B. An element's bits depend on none of this.
+// Blocks enough for all threads to end together, cut so that least is packed: every block of rows
+// packs its own copy of B, every block of columns one of A. An element's bits depend on none of
+// this.
 Blocks choose_blocks(Index m, Index n, Index k, int row_unit, int col_unit) {
   const Index most = num_threads() > 1 ? 4 * num_threads() : 1;
   const Index wanted = std::clamp<Index>(m * n * k / kBlockWork, 1, most);
-  const Index col_parts =
-      std::max(ceil_div(n, kBlockCols), std::min(wanted, ceil_div(n, 2 * col_unit)));
-  const Index row_parts = std::min(ceil_div(wanted, col_parts), ceil_div(m, 4 * row_unit));
+  const Index least = ceil_div(n, kBlockCols);
+  const Index last = std::max(least, std::min(wanted, ceil_div(n, 2 * col_unit)));
+  Index row_parts = 0, col_parts = 0, best_tasks = 0, best_cost = 0;
+  for (Index cols = least; cols <= last;
+       cols = cols == last ? last + 1 : std::min(2 * cols, last)) {
+    const Index rows = std::min(ceil_div(wanted, cols), ceil_div(m, 4 * row_unit));
+    const Index tasks = std::min(rows * cols, wanted), cost = m * cols + n * rows;
+    if (tasks < best_tasks || (tasks == best_tasks && cost >= best_cost)) continue;
+    row_parts = rows, col_parts = cols, best_tasks = tasks, best_cost = cost;
+  }
   return {part_size(m, row_parts, row_unit), part_size(n, col_parts, col_unit)};
 }
 
