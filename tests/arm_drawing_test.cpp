@@ -73,6 +73,15 @@ TEST(ArmDrawing, ForwardShowsTapsJoinedLayersAndWhatIsFreed) {
   EXPECT_EQ(line(text, "fc3"), (Words{"fc3", "Linear(6,", "10)", "fc2", "(10)", "the", "loss"}));
 }
 
+// 8 + 12 numbers of 60000 rows are more than a core's cache holds; of the same in parts, less.
+TEST(ArmDrawing, LargeResultsAreJoinedOnAGpuOnly) {
+  json file = json::parse(kRunFile);
+  file["student"]["recipe"]["batch"] = 60000;
+  EXPECT_NE(drawn(file, 0).find("teacher/fc1 on a GPU"), std::string::npos);
+  file["student"]["recipe"]["accumulate"] = 2;
+  EXPECT_EQ(drawn(file, 0).find("on a GPU"), std::string::npos);
+}
+
 TEST(ArmDrawing, ATappedLinearRunsWithoutItsActivation) {
   json file = json::parse(kRunFile);
   file["arms"][0]["distill"]["features"][0]["student"] = "hidden";

@@ -229,6 +229,12 @@ TEST(MatmulExact, SameBitsForEveryIsaAndThreadCount) {
   testing::expect_same_bits([&] { return std::vector{product(a, Trans::yes, a, Trans::no)}; });
   const Tensor x = a.to(DType::bf16), y = b.to(DType::bf16);
   testing::expect_same_bits([&] { return std::vector{product(x, Trans::no, y, Trans::yes)}; });
+  // So tall that it is cut by rows alone, and so wide that it is by columns alone.
+  const Tensor tall = random_f32({2000, 70}, 3), wide = random_f32({90, 70}, 4);
+  testing::expect_same_bits(
+      [&] { return std::vector{product(tall, Trans::no, wide, Trans::yes)}; });
+  testing::expect_same_bits(
+      [&] { return std::vector{product(wide, Trans::no, tall, Trans::yes)}; });
 }
 
 TEST(MatmulExact, ARowDoesNotDependOnItsBatch) {
